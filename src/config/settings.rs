@@ -16,9 +16,9 @@ use super::value::{show_size, show_thousandths};
 use crate::balance::health::Start;
 use crate::route::{AmbiguousPaths, Destinations, Retry, Template};
 use crate::snapshot::{
-    AdminState, Announcing, Balance, ClientAuth, ClientClose, ExpectContinue, ExpiredCrl, Forwarding,
-    Interims, IpFamily, MinVersion, Mode, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces,
-    UnknownNames, Verify,
+    AdminState, Announcing, BackendProtocol, Balance, ClientAuth, ClientClose, ExpectContinue, ExpiredCrl,
+    Forwarding, Interims, IpFamily, MinVersion, Mode, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret,
+    Traces, UnknownNames, Verify,
 };
 use crate::syntax::target::Targets;
 
@@ -334,6 +334,7 @@ words! {
     ClientClose: [Abort, Finish],
     Destinations: [Own, Always, Pass],
     AdminState: [Ready, Drain, Down],
+    BackendProtocol: [Http1, Http2],
     ExpectContinue: [Pass, Answer],
     IpFamily: [Any, V4, V6],
     ExpiredCrl: [Refuse, Accept],

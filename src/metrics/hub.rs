@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(of(&totals, "", "").classes, [0, 0, 0, 0, 1, 0]);
         assert_eq!(totals.pools["app"].causes[Cause::NoBackend as usize], 1);
         assert_eq!(totals.pools[""].causes[Cause::BadHost as usize], 1);
-        assert_eq!(totals.pools["app"].retries, [2, 0, 0, 0, 0]);
+        assert_eq!(totals.pools["app"].retries, [2, 0, 0, 0, 0, 0]);
         let calls = totals.pools["app"].calls;
         assert_eq!((calls[14], calls.iter().sum::<u64>()), (1, 1));
         assert_eq!((totals.listeners["web"].bytes_up, totals.listeners["web"].bytes_down), (30, 60));

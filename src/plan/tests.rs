@@ -152,6 +152,7 @@ fn every_key_of_a_pool_is_told() {
             "reach_wait" => ("reach_wait = false", "reach_wait"),
             "on_client_close" => ("on_client_close = \"finish\"", "on_client_close"),
             "expect" => ("expect = \"answer\"", "expect"),
+            "protocol" => ("protocol = \"h2\"", "protocol"),
             "request_body" => ("request_body = \"buffer\"", "request_body"),
             "tls" => ("tls = { verify = \"off\" }", "tls"),
             "resolver" => ("resolver = \"127.0.0.1:53\"", "resolver"),

@@ -12,7 +12,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use super::Crypto;
 use super::certificate::{self, CertificateFault, Trouble};
 use super::termination::{roots, versions};
-use crate::snapshot::{Address, Backend, OriginationFiles, OriginationRules, Verify};
+use crate::snapshot::{Address, Backend, BackendProtocol, OriginationFiles, OriginationRules, Verify};
 
 /// The advice where the machine lacks the trusted certificates.
 const UPDATE: &str =
@@ -125,7 +125,10 @@ impl Origination {
             }
         };
         client.resumption = Resumption::in_memory_sessions(REMEMBERED);
-        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        client.alpn_protocols = match rules.protocol {
+            BackendProtocol::Http1 => vec![b"http/1.1".to_vec()],
+            BackendProtocol::Http2 => vec![b"h2".to_vec()],
+        };
         Ok(client)
     }
 

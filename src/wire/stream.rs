@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::core::outcome::Cause;
 use crate::core::slab::Key;
 use crate::h2::bridge::{Downward, Unread, Upward};
 use crate::os::{Fd, IoFault};
@@ -76,6 +77,17 @@ pub enum Hold {
     Reset,
 }
 
+/// The progress of the connection to a backend that carries a stream, as the exchange sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is being made.
+    Awaited,
+    /// Bytes can pass.
+    Stands,
+    /// It could not be made.
+    Failed(Cause),
+}
+
 /// Both directions of a stream.
 #[derive(Debug)]
 struct Ends {
@@ -88,6 +100,9 @@ struct Ends {
     is_blocked: Cell<bool>,
     /// The carrier knows that it was touched.
     is_noted: Cell<bool>,
+    standing: Cell<Standing>,
+    /// The peer has proved that it has not processed the request.
+    is_refused: Cell<bool>,
 }
 
 impl Ends {
@@ -121,6 +136,8 @@ pub fn stream(number: u32, carrier: &Rc<Carrier>, down: Downward, up: Upward) ->
         hold: Cell::new(Hold::Held),
         is_blocked: Cell::new(false),
         is_noted: Cell::new(false),
+        standing: Cell::new(Standing::Stands),
+        is_refused: Cell::new(false),
     });
     (StreamWire(Rc::clone(&ends)), StreamHandle(ends))
 }
@@ -131,7 +148,25 @@ impl StreamWire {
         self.0.carrier.fd
     }
 
-    /// Whether the client has given the stream up, or the connection is lost.
+    /// Whether the connection of that key carries it.
+    #[must_use]
+    pub fn is_of(&self, carrier: Key) -> bool {
+        self.0.carrier.key == carrier
+    }
+
+    /// The progress of the connection that carries it.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.0.standing.get()
+    }
+
+    /// Whether the backend has proved that it has not processed the request (RFC 9113 §8.7).
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.0.is_refused.get()
+    }
+
+    /// Whether the peer has given the stream up, or the connection is lost.
     #[must_use]
     pub fn is_reset(&self) -> bool {
         self.0.down.borrow().is_reset()
@@ -203,6 +238,17 @@ impl StreamHandle {
     pub fn look(&self) -> Hold {
         self.0.is_noted.set(false);
         self.0.hold.get()
+    }
+
+    /// Tells the exchange the progress of the connection.
+    pub fn stand(&self, standing: Standing) {
+        self.0.standing.set(standing);
+    }
+
+    /// Tells the exchange that the backend has not processed the request.
+    pub fn refuse(&self) {
+        self.0.is_refused.set(true);
+        self.down(Downward::reset);
     }
 
     /// Whether the exchange waits for room that there is now.

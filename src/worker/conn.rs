@@ -250,6 +250,8 @@ impl Backend {
     pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
         match (self.reach, &self.link.wire) {
             (Reach::Handshaking, Wire::Tls(tls)) => want.map(|_| tls.handshake_interest()),
+            // The connection that carries it is watched.
+            (_, Wire::Stream(_)) => None,
             (Reach::Connecting, _) => want,
             (Reach::Handshaking | Reach::Stands, wire) => wire.watch(want),
         }

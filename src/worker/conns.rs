@@ -312,6 +312,19 @@ impl Conns {
         mux.as_deref_mut()
     }
 
+    /// The connection of `key`, if it carries streams and is not being served.
+    pub(super) fn multiplexer(&self, key: Key) -> Option<&Multiplexer> {
+        let Connection::Carrying(mux) = self.slab.get(key)? else { return None };
+        mux.as_deref()
+    }
+
+    /// Takes in a connection to a backend that is to carry streams, made for its key.
+    pub(super) fn insert_carrier(&mut self, make: impl FnOnce(Key) -> Multiplexer) -> Key {
+        let key = self.slab.insert(Connection::Carrying(None));
+        self.put_multiplexer(key, Box::new(make(key)));
+        key
+    }
+
     /// Takes the connection of `key` out of its slot, if it carries streams, to be served and
     /// [put back](Conns::put_multiplexer).
     pub(super) fn take_multiplexer(&mut self, key: Key) -> Option<Box<Multiplexer>> {
@@ -338,17 +351,10 @@ impl Conns {
     }
 
     /// Ends a connection that was [taken](Conns::take_multiplexer), unless it is `closing` still.
-    pub(super) fn end_multiplexer(&mut self, key: Key, closing: Option<Closing>) {
-        self.sessions -= 1;
-        match closing {
-            Some(closing) => {
-                if let Some(slot) = self.slab.get_mut(key) {
-                    *slot = Connection::Closing(closing);
-                    self.closing.push(key);
-                }
-            }
-            None => drop(self.slab.remove(key)),
-        }
+    /// `is_client` says whether it was a client's.
+    pub(super) fn end_multiplexer(&mut self, key: Key, closing: Option<Closing>, is_client: bool) {
+        self.sessions -= usize::from(is_client);
+        self.close(key, closing);
     }
 
     /// Every connection that carries streams.

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::conn::{Conn, Reach};
+use super::carriers::Dialled;
+use super::conn::{Backend, Conn, Reach};
 use super::driver::Driver;
 use super::generation::{Generation, Lease};
 use super::link::Link;
@@ -15,9 +17,9 @@ use crate::recorder::Step;
 use crate::session::ConnectOutcome;
 use crate::shared::pools::Slot;
 use crate::shared::queue::Ticket;
-use crate::snapshot::{BackendId, PoolId};
+use crate::snapshot::{BackendId, BackendProtocol, PoolId};
 use crate::tls::failure;
-use crate::wire::{Broken, Shaken, TlsWire, Wire};
+use crate::wire::{Broken, Shaken, Standing, TlsWire, Wire};
 
 impl<O: Os> Driver<'_, O> {
     /// Picks a backend and takes an idle connection to it, or begins a new one.
@@ -64,7 +66,8 @@ impl<O: Os> Driver<'_, O> {
             return Err(self.wait(conn));
         }
         let is_idle = |index| {
-            !is_fresh && idle.has(conns, generation.home(BackendId { pool: id, index }), self.env.now)
+            let home = generation.home(BackendId { pool: id, index });
+            !is_fresh && (idle.has(conns, home, self.env.now) || self.carriers.has_room(home, conns))
         };
         let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
         match generation.pick(&conn.session, self.env.now, &is_idle) {
@@ -122,7 +125,10 @@ impl<O: Os> Driver<'_, O> {
 
     fn is_decided_in(&self, generation: &Generation, id: PoolId) -> bool {
         let home = |index| generation.home(BackendId { pool: id, index });
-        let is_idle = |index| self.idle.has(self.conns, home(index), self.env.now);
+        let is_idle = |index| {
+            self.idle.has(self.conns, home(index), self.env.now)
+                || self.carriers.has_room(home(index), self.conns)
+        };
         generation.is_decided(id, self.env.now, &is_idle)
     }
 
@@ -130,22 +136,17 @@ impl<O: Os> Driver<'_, O> {
     fn connect(&mut self, conn: &mut Conn, index: usize, is_fresh: bool) -> Option<ConnectOutcome> {
         let id = BackendId { pool: conn.session.pool(), index };
         let lease = Lease::begin(&conn.generation, id, self.env.now)?;
+        if self.env.snapshot.pool(id.pool).protocol == BackendProtocol::Http2 && conn.session.is_http() {
+            return self.connect_stream(conn, lease, is_fresh);
+        }
         let (now, wanted) = (self.env.now, (self.generation.home(id), self.key));
         if !is_fresh && let Some(link) = self.idle.take(self.os, wanted, now, self.conns, self.parked) {
             self.generation.meters.note_reused(id);
             conn.attach(link, Reach::Stands, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
-        let rules = &self.env.snapshot.pool(id.pool).backends[index];
         let slot = Slot::open(lease.state())?;
-        let mut outcome = self.os.connect(&rules.address);
-        if outcome == Err(ConnectFault::Exhausted)
-            && let Some(link) = self.idle.evict(self.conns, self.parked)
-        {
-            link.close(self.os);
-            outcome = self.os.connect(&rules.address);
-        }
-        Some(match outcome {
+        Some(match self.begin_connect(id) {
             Ok(Connecting::Done(fd)) => {
                 self.generation.meters.note_connected(id, Duration::ZERO);
                 self.generation.pools.backend(id).note_connect(true);
@@ -161,16 +162,69 @@ impl<O: Os> Driver<'_, O> {
                 conn.attach(Link::new(wire, self.conns.insert_in_use(self.key), slot), reach, lease);
                 ConnectOutcome::Pending { backend: index }
             }
-            Err(ConnectFault::Busy) => {
+            Err(fault) => self.connect_fault(index, fault),
+        })
+    }
+
+    /// Begins a connect to a backend; one idle connection makes room for it if there are no descriptors left.
+    fn begin_connect(&mut self, id: BackendId) -> Result<Connecting, ConnectFault> {
+        let address = &self.env.snapshot.pool(id.pool).backends[id.index].address;
+        let outcome = self.os.connect(address);
+        if outcome == Err(ConnectFault::Exhausted)
+            && let Some(link) = self.idle.evict(self.conns, self.parked)
+        {
+            link.close(self.os);
+            return self.os.connect(address);
+        }
+        outcome
+    }
+
+    fn connect_fault(&mut self, index: usize, fault: ConnectFault) -> ConnectOutcome {
+        match fault {
+            ConnectFault::Busy => {
                 ConnectOutcome::Busy { backend: index, cause: Cause::BackendConnectTimeout }
             }
-            Err(ConnectFault::Exhausted) => {
+            ConnectFault::Exhausted => {
                 *self.lacks_descriptors = true;
                 ConnectOutcome::Busy { backend: index, cause: Cause::OutOfDescriptors }
             }
-            Err(ConnectFault::Refused | ConnectFault::TimedOut | ConnectFault::Unreachable) => {
-                ConnectOutcome::Failed { backend: index, cause: cause_of(outcome.err()) }
+            ConnectFault::Refused | ConnectFault::TimedOut | ConnectFault::Unreachable => {
+                ConnectOutcome::Failed { backend: index, cause: cause_of(Some(fault)) }
             }
+        }
+    }
+
+    /// Opens a stream to a backend: on a connection that has room for one more, or on a new one. The burst that
+    /// comes while that is being made joins it.
+    fn connect_stream(&mut self, conn: &mut Conn, lease: Lease, is_fresh: bool) -> Option<ConnectOutcome> {
+        let (id, now) = (lease.id, self.env.now);
+        let (index, home) = (id.index, self.generation.home(id));
+        let standing = if is_fresh { None } else { self.carriers.with_room(home, self.conns) };
+        let key = match standing {
+            Some(key) => key,
+            None => {
+                let slot = Slot::open(lease.state())?;
+                let (fd, reach) = match self.begin_connect(id) {
+                    Ok(Connecting::Done(fd)) => (fd, Reach::Stands),
+                    Ok(Connecting::Pending(fd)) => (fd, Reach::Connecting),
+                    Err(fault) => return Some(self.connect_fault(index, fault)),
+                };
+                let (wire, reach) = self.wire_to(conn, id, fd, reach);
+                let dialled = Dialled { generation: Rc::clone(&conn.generation), id, home, slot, reach };
+                self.carriers.insert(dialled, wire, self.conns, now)
+            }
+        };
+        let (wire, reach) = self.conns.multiplexer_mut(key)?.join(self.key, now);
+        let link_key = self.conns.insert_in_use(self.key);
+        conn.attach(Link::of_stream(Wire::Stream(wire), link_key, Arc::clone(lease.state())), reach, lease);
+        Some(match reach {
+            Reach::Stands => {
+                if standing.is_some() {
+                    self.generation.meters.note_reused(id);
+                }
+                ConnectOutcome::Ready { backend: index, is_reused: standing.is_some() }
+            }
+            Reach::Connecting | Reach::Handshaking => ConnectOutcome::Pending { backend: index },
         })
     }
 
@@ -213,6 +267,10 @@ impl<O: Os> Driver<'_, O> {
     pub(super) fn decide_connect(&mut self, conn: &mut Conn) {
         let Some(backend) = &mut conn.backend else { return };
         let outcome = match backend.reach {
+            Reach::Stands => None,
+            Reach::Connecting | Reach::Handshaking if matches!(backend.link.wire, Wire::Stream(_)) => {
+                backend.look_at_carrier()
+            }
             Reach::Connecting => match self.os.so_error(backend.link.wire.fd()) {
                 Ok(()) => {
                     let span = self.env.now.since(backend.lease.since);
@@ -236,7 +294,6 @@ impl<O: Os> Driver<'_, O> {
                 }
             },
             Reach::Handshaking => self.shake(conn),
-            Reach::Stands => None,
         };
         if let Some(outcome) = outcome {
             self.note_outcome(conn, outcome);
@@ -265,7 +322,22 @@ impl<O: Os> Driver<'_, O> {
     }
 }
 
-fn cause_of(fault: Option<ConnectFault>) -> Cause {
+impl Backend {
+    /// The outcome of the connect of the connection that carries the stream, if it is known.
+    fn look_at_carrier(&mut self) -> Option<ConnectOutcome> {
+        let Wire::Stream(stream) = &self.link.wire else { return None };
+        match stream.standing() {
+            Standing::Awaited => None,
+            Standing::Stands => {
+                self.reach = Reach::Stands;
+                Some(ConnectOutcome::Connected)
+            }
+            Standing::Failed(cause) => Some(ConnectOutcome::Failed { backend: self.id().index, cause }),
+        }
+    }
+}
+
+pub(super) fn cause_of(fault: Option<ConnectFault>) -> Cause {
     match fault {
         Some(ConnectFault::Refused) => Cause::BackendRefused,
         Some(ConnectFault::TimedOut | ConnectFault::Busy) => Cause::BackendConnectTimeout,

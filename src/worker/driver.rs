@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::carriers::Carriers;
 use super::closing::Closing;
 use super::conn::{Backend, Conn};
 use super::conns::Conns;
@@ -86,6 +87,7 @@ pub(super) struct Driver<'a, O> {
     /// The slots of all connections; that of the client is empty.
     pub(super) conns: &'a mut Conns,
     pub(super) parked: &'a mut EpollSet,
+    pub(super) carriers: &'a mut Carriers,
     /// The generation that the session is held to.
     pub(super) generation: &'a Generation,
     pub(super) latest: &'a Rc<Generation>,
@@ -353,6 +355,10 @@ impl<O: Os> Driver<'_, O> {
     /// Keeps a connection for another exchange, if it has not served enough of them, and if no body is to be
     /// expected behind a response that has none. Its backend has said how long it waits, or has not.
     fn keep(&mut self, conn: &mut Conn, mut backend: Backend) {
+        if matches!(backend.link.wire, Wire::Stream(_)) {
+            self.conns.close(backend.link.key, None);
+            return backend.link.close(self.os);
+        }
         let id = backend.id();
         let link = &mut backend.link;
         link.uses = link.uses.saturating_add(1);

@@ -186,6 +186,7 @@ impl<O: Os> Worker<O> {
             conns: &mut self.conns,
             closing: None,
             parked: &mut self.parked,
+            carriers: &mut self.multiplexers.carriers,
             generation: &generation,
             latest: &self.generation,
             key,

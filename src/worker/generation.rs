@@ -21,6 +21,7 @@ use crate::core::time::Time;
 use crate::explain::BackendReading;
 use crate::h2::connection::ConnectionConfig;
 use crate::h2::decoder::Bounds;
+use crate::h2::queues::STREAMS_MAX;
 use crate::metrics::Meters;
 use crate::route::hash;
 use crate::session::Session;
@@ -48,6 +49,8 @@ pub(super) struct Generation {
     pub(super) meters: Meters,
     /// The rules of each HTTP/2 connection of a client.
     pub(super) http2: Arc<ConnectionConfig>,
+    /// Those of each HTTP/2 connection to a backend.
+    pub(super) http2_backend: Arc<ConnectionConfig>,
 }
 
 /// The rules of each HTTP/2 connection of a client: no head may be larger than one of HTTP/1.1.
@@ -62,6 +65,12 @@ fn http2_of(snapshot: &Snapshot) -> ConnectionConfig {
         linger_timeout: timeouts.linger,
         ..ConnectionConfig::default()
     }
+}
+
+/// The rules of each HTTP/2 connection to a backend: as many streams as it allows.
+fn http2_backend_of(snapshot: &Snapshot) -> ConnectionConfig {
+    let settings_timeout = snapshot.timeouts.backend_response;
+    ConnectionConfig { settings_timeout, streams: STREAMS_MAX, ..http2_of(snapshot) }
 }
 
 /// A request that a backend has in flight, for as long as this lives.
@@ -145,7 +154,19 @@ impl Generation {
         let (terminations, originations) = resolve(&snapshot, tls);
         let (homes, robins) = (homes.collect(), RefCell::new(robins));
         let http2 = Arc::new(http2_of(&snapshot));
-        Generation { terminations, originations, homes, robins, snapshot, pools, random, meters, http2 }
+        let http2_backend = Arc::new(http2_backend_of(&snapshot));
+        Generation {
+            terminations,
+            originations,
+            homes,
+            robins,
+            snapshot,
+            pools,
+            random,
+            meters,
+            http2,
+            http2_backend,
+        }
     }
 
     /// The generation that follows this one. A backend with the same address in the pool of the same name
@@ -180,8 +201,19 @@ impl Generation {
         let (terminations, originations) = resolve(&snapshot, tls);
         let robins = RefCell::new(robins);
         let http2 = Arc::new(http2_of(&snapshot));
-        let generation =
-            Generation { terminations, originations, snapshot, homes, pools, robins, random, meters, http2 };
+        let http2_backend = Arc::new(http2_backend_of(&snapshot));
+        let generation = Generation {
+            terminations,
+            originations,
+            snapshot,
+            homes,
+            pools,
+            robins,
+            random,
+            meters,
+            http2,
+            http2_backend,
+        };
         (generation, left_over)
     }
 

@@ -8,6 +8,7 @@
 
 mod acceptor;
 mod array;
+mod carriers;
 mod checks;
 mod closing;
 mod conn;
@@ -356,6 +357,7 @@ impl<O: Os> Worker<O> {
             && self.acceptors.is_empty()
         {
             self.close_idle();
+            self.close_carriers();
             self.pipes.close_free(&mut self.os);
             return Turn::Finished;
         }

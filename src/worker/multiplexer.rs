@@ -1,10 +1,11 @@
-//! A connection of a client that speaks HTTP/2: it carries streams, and each of them has a session.
+//! A connection that speaks HTTP/2, to a client or to a backend: it carries streams, and each of them has a session.
 //!
 //! A session has its stream as a [`Wire::Stream`], and knows nothing of the connection that carries it. It reads
-//! what the [bridge](crate::h2::bridge) makes of the frames that have come. Its answer waits in that bridge until
+//! what the [bridge](crate::h2::bridge) makes of the frames that have come. What it says waits in that bridge until
 //! the connection is served: in the turn in which it was read from, and otherwise before the next poll. So the
 //! frames of many streams go out in one write, in the order of their priorities.
 
+mod backend;
 mod streams;
 mod websocket;
 
@@ -24,8 +25,9 @@ use crate::h2::frame::ErrorCode;
 use crate::os::{Fd, IoFault, Os};
 use crate::session::Resting;
 use crate::shared::clients::Counted;
-use crate::wire::{Carrier, Hold, StreamHandle, Touched, Wire};
+use crate::wire::{Carrier, Hold, Standing, StreamHandle, Touched, Wire};
 
+use backend::BackendEnd;
 pub(super) use streams::Multiplexers;
 
 /// Bytes that are written to a connection at once.
@@ -48,9 +50,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 pub(super) struct Multiplexer {
     wire: Wire,
     machine: Connection,
-    /// The client of the connection; each stream gets a session made of it.
-    origin: Resting,
-    /// Ordered by their numbers.
+    end: End,
+    /// Ordered by their identities.
     streams: Vec<Stream>,
     /// The bytes that all of them hold.
     held: usize,
@@ -65,9 +66,6 @@ pub(super) struct Multiplexer {
     /// The connection has failed.
     is_lost: bool,
     generation: Rc<Generation>,
-    listener_state: ListenerState,
-    /// Its count for the client's address, if addresses are counted.
-    counted: Option<Box<Counted>>,
     /// When a stream last began or ended.
     used: Time,
     /// When its drain began, if it has.
@@ -78,8 +76,25 @@ pub(super) struct Multiplexer {
     presence: Presence,
 }
 
+/// The peer.
+#[derive(Debug)]
+enum End {
+    /// A client; each stream gets a session made of it.
+    Client {
+        origin: Resting,
+        listener_state: ListenerState,
+        /// Its count for the client's address, if addresses are counted.
+        counted: Option<Box<Counted>>,
+    },
+    /// A backend.
+    Backend(BackendEnd),
+}
+
 #[derive(Debug)]
 struct Stream {
+    /// The name of the stream between its session and the connection. It is its number at a client's; at a backend's
+    /// the number is known once the request has gone out.
+    id: u32,
     number: u32,
     session: Key,
     handle: StreamHandle,
@@ -87,6 +102,10 @@ struct Stream {
     is_connect: bool,
     /// The bytes of it in [`Multiplexer::held`].
     held: usize,
+    /// The request is a HEAD.
+    is_head: bool,
+    /// The peer has taken the stream back behind a whole response: nothing can be sent on it any more.
+    is_deaf: bool,
 }
 
 impl Multiplexer {
@@ -99,7 +118,7 @@ impl Multiplexer {
         Some(Multiplexer {
             machine: Connection::new(Role::Server, config, now),
             wire,
-            origin: session.into_carrier(),
+            end: End::Client { origin: session.into_carrier(), listener_state, counted },
             streams: Vec::new(),
             held: 0,
             carrier,
@@ -109,8 +128,6 @@ impl Multiplexer {
             has_ended: false,
             is_lost: false,
             generation,
-            listener_state,
-            counted,
             used: now,
             drained: None,
             lingers_since: None,
@@ -118,8 +135,16 @@ impl Multiplexer {
         })
     }
 
-    fn find(&self, number: u32) -> Option<usize> {
-        self.streams.binary_search_by_key(&number, |stream| stream.number).ok()
+    fn find(&self, id: u32) -> Option<usize> {
+        self.streams.binary_search_by_key(&id, |stream| stream.id).ok()
+    }
+
+    /// The identity of a stream that the machine calls by `number` and by the `token` that it was given.
+    fn id_of(&self, number: u32, token: u64) -> u32 {
+        match self.end {
+            End::Client { .. } => number,
+            End::Backend(_) => token as u32,
+        }
     }
 
     /// Whether bytes wait to be written.
@@ -129,6 +154,9 @@ impl Multiplexer {
 
     /// Its descriptor, and what to ask poll about it; `None` if nothing waits on it.
     pub(super) fn watch(&self) -> Option<(Fd, Interest)> {
+        if let Some(want) = self.connecting_interest() {
+            return Some((self.wire.fd(), want));
+        }
         let want = self.wire.watch(Some(self.interest())).filter(|want| *want != Interest::NONE);
         want.map(|want| (self.wire.fd(), want))
     }
@@ -152,7 +180,10 @@ impl Multiplexer {
     pub(super) fn deadline(&self, draining_since: Option<Time>) -> Time {
         let drain = self.drains_since(draining_since).filter(|_| self.drained.is_none());
         let timeouts = &self.generation.snapshot.timeouts;
-        let idle = self.streams.is_empty().then(|| self.used + timeouts.client_idle);
+        if let Some(until) = self.connecting_until() {
+            return until;
+        }
+        let idle = self.streams.is_empty().then(|| self.used + self.idle_timeout());
         let last_call = self.drained.map(|at| at + LAST_CALL).filter(|_| !self.machine.is_finished());
         let closing =
             self.machine.is_finished().then(|| self.lingers_since.unwrap_or(self.used) + timeouts.linger);
@@ -160,10 +191,22 @@ impl Multiplexer {
         all.into_iter().flatten().min().unwrap_or(self.used + LOOK_AGAIN)
     }
 
+    /// The time for which it may carry no stream.
+    fn idle_timeout(&self) -> Duration {
+        let timeouts = &self.generation.snapshot.timeouts;
+        match self.end {
+            End::Client { .. } => timeouts.client_idle,
+            End::Backend(_) => timeouts.backend_idle,
+        }
+    }
+
     /// Takes what an exchange has done with its stream, and offers what it has to say.
-    fn serve(&mut self, number: u32, now: Time, woken: &mut Vec<Key>) {
-        let Some(place) = self.find(number) else { return };
-        let Stream { session, ref handle, is_connect, .. } = self.streams[place];
+    fn serve(&mut self, id: u32, now: Time, woken: &mut Vec<Key>) {
+        let Some(place) = self.find(id) else { return };
+        if let End::Backend(_) = self.end {
+            return self.serve_request(place, now, woken);
+        }
+        let Stream { number, session, ref handle, is_connect, .. } = self.streams[place];
         let hold = handle.look();
         if hold == Hold::Reset {
             // RFC 8441 §5.1 has CANCEL for the reset of a tunnel.
@@ -243,7 +286,8 @@ impl Multiplexer {
             self.machine.consume(count);
             let Some(room) = WRITTEN.checked_sub(self.pending.len() - self.written) else { return };
             let Some(piece) = self.machine.next_piece(now, room as u32) else { return };
-            let Some(place) = self.find(piece.stream) else {
+            let id = self.id_of(piece.stream, piece.token);
+            let Some(place) = self.find(id) else {
                 // Half a frame must not go out.
                 self.is_lost = true;
                 return;
@@ -258,7 +302,7 @@ impl Multiplexer {
             if handle.take_blocked() {
                 woken.push(session);
             }
-            self.serve(piece.stream, now, woken);
+            self.serve(id, now, woken);
         }
     }
 
@@ -272,17 +316,25 @@ impl Multiplexer {
 
     /// Counts the bytes that the connection holds now for its client's address.
     fn settle(&mut self) {
-        if let Some(counted) = &mut self.counted {
+        if let End::Client { counted: Some(counted), .. } = &mut self.end {
             counted.settle(self.machine.capacity() + self.pending.capacity() + self.held);
         }
     }
 
-    /// Tells all exchanges that their client has gone.
+    /// Tells all exchanges that their client, or their backend, has gone.
     fn lose(&mut self, woken: &mut Vec<Key>) {
         while self.machine.lose().is_some() {}
         self.held = 0;
+        let failure = self.failure();
         for stream in self.streams.drain(..) {
-            stream.handle.down(Downward::reset);
+            if let Some(cause) = failure {
+                stream.handle.stand(Standing::Failed(cause));
+            }
+            match stream.number {
+                // Nothing of it has gone out.
+                0 => stream.handle.refuse(),
+                _ => stream.handle.down(Downward::reset),
+            }
             woken.push(stream.session);
         }
     }
@@ -306,9 +358,10 @@ impl Multiplexer {
     /// Does what is due at `now`.
     fn expire(&mut self, drains: bool, now: Time, woken: &mut Vec<Key>) {
         while let Ok(Some(incoming)) = self.machine.expire(now) {
-            if let Incoming::Reset { stream, .. } = incoming {
-                tell(self, stream, woken, Downward::reset);
-                if let Some(place) = self.find(stream) {
+            if let Incoming::Reset { stream, token, .. } = incoming {
+                let id = self.id_of(stream, token);
+                tell(self, id, woken, Downward::reset);
+                if let Some(place) = self.find(id) {
                     self.drop_stream(place, now);
                 }
             }
@@ -317,8 +370,9 @@ impl Multiplexer {
             self.machine.drain();
             self.drained = Some(now);
         }
+        self.give_up_connecting(now);
         let timeouts = &self.generation.snapshot.timeouts;
-        let is_idle = self.streams.is_empty() && self.used + timeouts.client_idle <= now;
+        let is_idle = self.streams.is_empty() && self.used + self.idle_timeout() <= now;
         if is_idle || self.drained.is_some_and(|at| at + LAST_CALL <= now) {
             self.machine.leave();
         }
@@ -334,49 +388,63 @@ impl Multiplexer {
         latest: &Rc<Generation>,
         listener_state: impl Fn(ListenerState) -> ListenerState,
     ) {
-        let listener_state = listener_state(self.listener_state);
-        self.listener_state = listener_state;
-        if let ListenerState::At(listener) = listener_state {
+        let End::Client { origin, listener_state: state, .. } = &mut self.end else { return };
+        *state = listener_state(*state);
+        if let ListenerState::At(listener) = *state {
             self.generation = Rc::clone(latest);
-            self.origin.move_to(listener);
+            origin.move_to(listener);
         }
     }
 
     /// Since when it is to end, if it is.
     fn drains_since(&self, worker: Option<Time>) -> Option<Time> {
-        match self.listener_state {
-            ListenerState::Gone { since } => Some(since),
-            ListenerState::At(_) => worker,
+        match &self.end {
+            End::Client { listener_state: ListenerState::Gone { since }, .. } => Some(*since),
+            End::Client { listener_state: ListenerState::At(_), .. } => worker,
+            // Its streams end with their exchanges.
+            End::Backend(_) => None,
         }
     }
 }
 
-/// Says what an exchange has to say on its stream.
+/// Says what an exchange has to say on the stream of a client.
 fn speak(machine: &mut Connection, number: u32, up: &mut Upward, now: Time) -> Result<(), ()> {
-    while let Some(outgoing) = up.next_outgoing().map_err(drop)? {
-        match outgoing {
-            Outgoing::Head { status, length, ends } => {
+    while up.awaits_head() {
+        match up.next_outgoing().map_err(drop)? {
+            Some(Outgoing::Head { status, length, ends }) => {
                 let head = NewResponse { status, block: up.block(), length, ends_stream: ends };
                 machine.respond(now, number, head).map_err(drop)?;
             }
+            None => return Ok(()),
+            Some(Outgoing::Request { .. } | Outgoing::Data { .. } | Outgoing::Trailers) => return Err(()),
+        }
+    }
+    speak_body(machine, number, up, now)
+}
+
+/// Says what an exchange has to say behind its head.
+fn speak_body(machine: &mut Connection, number: u32, up: &mut Upward, now: Time) -> Result<(), ()> {
+    while let Some(outgoing) = up.next_outgoing().map_err(drop)? {
+        match outgoing {
             Outgoing::Data { ends } => {
                 let waiting = u32::try_from(up.body().len()).unwrap_or(u32::MAX);
                 machine.offer(now, number, waiting, ends).map_err(drop)?;
                 return Ok(());
             }
             Outgoing::Trailers => match machine.trailers(now, number, up.block()) {
-                // The client has said that it takes no such list; the body is whole without it.
+                // The peer has said that it takes no such list; the body is whole without it.
                 Err(CannotSend::TooLarge) => machine.offer(now, number, 0, true).map_err(drop)?,
                 said => said.map_err(drop)?,
             },
+            Outgoing::Head { .. } | Outgoing::Request { .. } => return Err(()),
         }
     }
     Ok(())
 }
 
-/// Tells an exchange what its client says.
-fn tell(mux: &mut Multiplexer, stream: u32, woken: &mut Vec<Key>, say: impl FnOnce(&mut Downward)) {
-    let Some(place) = mux.find(stream) else { return };
+/// Tells the exchange of the stream `id` what the peer says.
+fn tell(mux: &mut Multiplexer, id: u32, woken: &mut Vec<Key>, say: impl FnOnce(&mut Downward)) {
+    let Some(place) = mux.find(id) else { return };
     mux.streams[place].handle.down(say);
     mux.count_stream(place);
     let stream = &mux.streams[place];

@@ -54,6 +54,7 @@ impl<O: Os> Worker<O> {
         self.switch_recorder(&old);
         for home in homeless {
             self.idle.close_home(&mut self.os, home, &mut self.conns, &mut self.parked);
+            self.part_with_carriers(home);
         }
         self.close_idle_of_undutiful();
         self.adapt();
@@ -63,11 +64,13 @@ impl<O: Os> Worker<O> {
 
     /// Closes the idle connections to backends that the operator drains or has taken out.
     fn close_idle_of_undutiful(&mut self) {
-        for (number, pool) in self.generation.snapshot.pools.iter().enumerate() {
+        let generation = Rc::clone(&self.generation);
+        for (number, pool) in generation.snapshot.pools.iter().enumerate() {
             for (index, backend) in pool.backends.iter().enumerate() {
                 if backend.admin_state != AdminState::Ready {
-                    let home = self.generation.home(BackendId { pool: PoolId(number), index });
+                    let home = generation.home(BackendId { pool: PoolId(number), index });
                     self.idle.clear_home(&mut self.os, home, &mut self.conns, &mut self.parked);
+                    self.part_with_carriers(home);
                 }
             }
         }

@@ -138,7 +138,7 @@ http {{
     types {{ text/plain txt; }}
     {settings}
     server {{
-        listen {listen};
+        listen {listen} {protocol};
         root {root};
     }}
 }}
@@ -152,14 +152,14 @@ def nginx(tmp_path):
     assert program, "nginx is not installed: run tests/setup"
     with contextlib.ExitStack() as stack:
 
-        def start(root, settings=""):
+        def start(root, settings="", protocol=""):
             # nginx inherits a socket that already listens: the port is the kernel's choice, and no
             # client can come too early.
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             host_port = "{}:{}".format(*listener.getsockname())
             config = tmp_path / "nginx.conf"
             user = "user root;" if os.geteuid() == 0 else ""
-            config.write_text(NGINX.format(user=user, settings=settings, listen=host_port, root=root))
+            config.write_text(NGINX.format(user=user, settings=settings, listen=host_port, protocol=protocol, root=root))
             command = [program, "-p", tmp_path, "-c", config, "-e", "stderr"]
             fd = listener.fileno()
             running = Child(command, tmp_path, "nginx", env={"NGINX": f"{fd};"}, pass_fds=[fd])

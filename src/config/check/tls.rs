@@ -14,7 +14,7 @@ use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::value;
 use crate::route::Host;
-use crate::snapshot::Mode;
+use crate::snapshot::{BackendProtocol, Mode};
 use crate::tls::certificate::{self, CertificateFault, DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Trouble};
 use crate::tls::{
     ClientAuth, Files, Origination, OriginationFiles, OriginationRules, Pair, Refused, Termination,
@@ -395,6 +395,7 @@ fn look_at_names(facts: &[Facts], places: &[Place], routes: &[routes::Found], fi
 /// The rules in `tls` of a pool, or in `https://` of one of its backends.
 pub(super) fn of_pool(
     name: &str,
+    protocol: BackendProtocol,
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
@@ -413,6 +414,7 @@ pub(super) fn of_pool(
     };
     findings.since(before)?;
     let named = |key| table.and_then(|table| table.text(key)).map_or(place, |(_, place)| place);
+    let rules = OriginationRules { protocol, ..rules };
     let origination = Origination::new(rules, &files).map_err(|refused| {
         findings.refuse(match refused {
             Unusable::Ca(why) => unusable("whom to believe cannot be found out", &why, named("ca")),

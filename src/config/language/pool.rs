@@ -224,6 +224,15 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
             differs: |a, b| a.collect.zip(b.collect).is_some_and(|(a, b)| a != b),
         }),
         key(
+            "protocol",
+            Kind::Word(&["h1", "h2"]),
+            r#""h1""#,
+            r#""h2""#,
+            "The version of HTTP that backends are spoken to. `h2`: HTTP/2, over TLS by ALPN, else by prior knowledge (h2c); a few \
+             connections carry all requests. docs/http2.md says more. HTTP only.",
+        )
+        .at(field!(protocol)),
+        key(
             "expect",
             Kind::Word(&["pass", "answer"]),
             r#""pass""#,

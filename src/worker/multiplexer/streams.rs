@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::websocket::Handshake;
-use super::{Multiplexer, Stream, tell};
+use super::{End, Multiplexer, Stream, tell};
 use crate::core::interest::Ready;
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
@@ -16,13 +16,15 @@ use crate::h2::request::{self, WEBSOCKET};
 use crate::message::{BodyLength, Method, field_table};
 use crate::os::{IoFault, Os};
 use crate::session::{Session, Side};
-use crate::wire::{Touched, Wire, stream};
+use crate::wire::{Wire, stream};
 use crate::worker::Worker;
 use crate::worker::array::Nearest;
+use crate::worker::carriers::Carriers;
 use crate::worker::closing::Closing;
-use crate::worker::conn::Conn;
+use crate::worker::conn::{Backend, Conn, Reach};
 use crate::worker::derive::View;
 use crate::worker::driver::Readable;
+use crate::worker::link::Link;
 use crate::worker::parked::Presence;
 
 /// Bytes that are read from a connection at once.
@@ -39,8 +41,8 @@ const ROUNDS_MAX: usize = 16;
 pub(in crate::worker) struct Multiplexers {
     /// Those that are not parked, and some that are over.
     hot: Vec<Key>,
-    /// Those whose streams were touched by their sessions.
-    touched: Touched,
+    /// Those that lead to backends.
+    pub(in crate::worker) carriers: Carriers,
     /// Scratch, empty between calls.
     room: Vec<u8>,
     fields: Fields,
@@ -69,7 +71,9 @@ impl<O: Os> Worker<O> {
     /// Lets the client of `key`, which has a session and no request under way, speak HTTP/2 from now on; what
     /// it has said so far are `bytes`.
     pub(in crate::worker) fn multiplex(&mut self, key: Key, conn: Conn, bytes: &[u8]) {
-        let Some(mux) = Multiplexer::new(conn, key, &self.multiplexers.touched, self.now) else { return };
+        let Some(mux) = Multiplexer::new(conn, key, &self.multiplexers.carriers.touched, self.now) else {
+            return;
+        };
         let mut mux = Box::new(mux);
         mux.carrier.serve(true);
         self.multiplexers.hot.push(key);
@@ -90,6 +94,15 @@ impl<O: Os> Worker<O> {
     /// Reads what has come on the connection of `key`, of which poll has news.
     pub(in crate::worker) fn handle_carrier(&mut self, key: Key, ready: Ready) {
         let Some(mut mux) = self.take_multiplexer(key) else { return };
+        if mux.connecting_until().is_some() {
+            let mut woken = std::mem::take(&mut self.multiplexers.woken);
+            if mux.go_on_connecting(&mut self.os, self.now) && !mux.is_lost {
+                mux.announce_standing(&mut woken);
+                // The first frames may have come with the end of the handshake.
+                self.read_carrier(&mut mux, &mut woken);
+            }
+            return self.go_on_with_streams(key, mux, woken);
+        }
         if ready.any(Ready::WRITE | Ready::HANGUP | Ready::ERROR) {
             mux.wire.flush(&mut self.os);
             mux.is_blocked = false;
@@ -139,7 +152,7 @@ impl<O: Os> Worker<O> {
         self.multiplexers.room = room;
         // Poll does not tell of what was decrypted and not read.
         if mux.has_unread() {
-            self.multiplexers.touched.borrow_mut().push(mux.carrier.key());
+            self.multiplexers.carriers.touched.borrow_mut().push(mux.carrier.key());
         }
     }
 
@@ -152,6 +165,9 @@ impl<O: Os> Worker<O> {
     }
 
     fn take_incoming(&mut self, mux: &mut Multiplexer, incoming: &Incoming<'_>, woken: &mut Vec<Key>) {
+        if let End::Backend(_) = mux.end {
+            return mux.take_response(incoming, self.now, woken);
+        }
         match *incoming {
             Incoming::Request { stream, ref head, fields, ends_stream, .. } => {
                 self.begin_stream(mux, (stream, ends_stream), Ok((head, fields)));
@@ -209,6 +225,7 @@ impl<O: Os> Worker<O> {
         let request = head.and_then(|(judged, fields)| {
             request::read(judged, fields, ends, &mut cookies, &mut table, socket_key, limits)
         });
+        let End::Client { origin, listener_state, .. } = &mux.end else { return };
         let length = request.map_or(BodyLength::Open, |request| request.body);
         let is_head = request.is_ok_and(|request| request.method == Method::Head);
         let (down, up) = (
@@ -216,13 +233,14 @@ impl<O: Os> Worker<O> {
             if protocol.is_some() { Upward::of_connect() } else { Upward::new(is_head) },
         );
         let (wire, handle) = stream(number, &mux.carrier, down, up);
-        let session = mux.origin.stream(self.now);
+        let session = origin.stream(self.now);
         let generation = Rc::clone(&mux.generation);
-        let key = self.insert_session(session, Wire::Stream(wire), generation, mux.listener_state);
+        let key = self.insert_session(session, Wire::Stream(wire), generation, *listener_state);
         if let Some(slot) = &self.load_slot {
             slot.begin();
         }
-        mux.streams.push(Stream { number, session: key, handle, is_connect: protocol.is_some(), held: 0 });
+        let (id, is_deaf, is_connect) = (number, false, protocol.is_some());
+        mux.streams.push(Stream { id, number, session: key, handle, is_head, is_deaf, is_connect, held: 0 });
         mux.used = self.now;
         self.with(key, |driver, conn| {
             driver.tell(conn, |session, env, effects| {
@@ -237,10 +255,11 @@ impl<O: Os> Worker<O> {
 
     /// Makes the record of a request that has no session.
     fn record_refusal(&mut self, mux: &Multiplexer, cause: Cause) {
-        let mut session: Session = mux.origin.stream(self.now);
+        let End::Client { origin, listener_state, .. } = &mux.end else { return };
+        let mut session: Session = origin.stream(self.now);
         session.turn_away(cause);
         let world = self.common.world(self.now, false);
-        let record = session.record(&world.env(&mux.generation, mux.listener_state));
+        let record = session.record(&world.env(&mux.generation, *listener_state));
         self.journal.record(&record, self.wall);
     }
 
@@ -252,13 +271,18 @@ impl<O: Os> Worker<O> {
                 mux.lose(&mut woken);
             }
             let is_driven = !woken.is_empty();
+            // A session that goes on to its next request may need a stream of the same connection.
+            self.conns.put_multiplexer(key, mux);
             for session in woken.drain(..) {
-                self.drive_stream(session);
+                self.drive_stream(session, key);
             }
+            let Some(back) = self.conns.take_multiplexer(key) else { return };
+            mux = back;
             mux.carrier.take(&mut numbers);
             for number in numbers.drain(..) {
                 mux.serve(number, self.now, &mut woken);
             }
+            mux.open_waiting(self.now, &mut woken);
             mux.write(&mut self.os, self.now, &mut woken);
             if woken.is_empty() && !mux.carrier.is_touched() && !is_driven {
                 break;
@@ -276,14 +300,34 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Lets the session of a stream go on: something has come for it, or there is room again.
-    fn drive_stream(&mut self, session: Key) {
+    /// Lets the session of a stream of `carrier` go on: something has come for it, or there is room again.
+    fn drive_stream(&mut self, session: Key, carrier: Key) {
         self.with(session, |driver, conn| {
-            conn.session.handle_writable(Side::Client);
-            if matches!(&conn.client, Some(Wire::Stream(stream)) if stream.is_reset()) {
-                conn.session.handle_hangup(Side::Client);
+            if matches!(&conn.client, Some(Wire::Stream(stream)) if stream.is_of(carrier)) {
+                let is_reset = matches!(&conn.client, Some(Wire::Stream(stream)) if stream.is_reset());
+                conn.session.handle_writable(Side::Client);
+                if is_reset {
+                    conn.session.handle_hangup(Side::Client);
+                }
+                return driver.drive(conn, Readable { client: true, backend: false });
             }
-            driver.drive(conn, Readable { client: true, backend: false })
+            let Some(Backend { link: Link { wire: Wire::Stream(stream), .. }, reach, .. }) = &conn.backend
+            else {
+                return driver.drive(conn, Readable::default());
+            };
+            if *reach != Reach::Stands {
+                driver.decide_connect(conn);
+                return driver.drive(conn, Readable::default());
+            }
+            let (is_reset, is_refused) = (stream.is_reset(), stream.is_refused());
+            if is_refused {
+                conn.session.handle_refused();
+            }
+            conn.session.handle_writable(Side::Backend);
+            if is_reset {
+                conn.session.handle_hangup(Side::Backend);
+            }
+            driver.drive(conn, Readable { client: false, backend: true })
         });
     }
 
@@ -296,17 +340,23 @@ impl<O: Os> Worker<O> {
             let until = self.now + mux.generation.snapshot.timeouts.linger;
             self.conns.close_in_order(&mut self.os, left, until)
         };
-        self.conns.end_multiplexer(key, closing);
-        self.ended += 1;
-        if let Some(slot) = &self.load_slot {
-            slot.end();
+        let is_client = matches!(mux.end, End::Client { .. });
+        self.conns.end_multiplexer(key, closing, is_client);
+        match &mux.end {
+            End::Client { .. } => {
+                self.ended += 1;
+                if let Some(slot) = &self.load_slot {
+                    slot.end();
+                }
+            }
+            End::Backend(end) => self.multiplexers.carriers.forget(end.home, key),
         }
     }
 
     /// Serves the connections whose streams were touched by their sessions since the last call.
     pub(in crate::worker) fn serve_touched(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            let touched: Vec<Key> = std::mem::take(&mut *self.multiplexers.touched.borrow_mut());
+            let touched: Vec<Key> = std::mem::take(&mut *self.multiplexers.carriers.touched.borrow_mut());
             if touched.is_empty() {
                 return;
             }
@@ -324,9 +374,10 @@ impl<O: Os> Worker<O> {
 
     /// Puts the connections that carry streams into the poll array, and the quiet ones into the parked set.
     pub(in crate::worker) fn derive_multiplexers(&mut self, nearest: &mut Nearest) {
-        if !self.multiplexers.touched.borrow().is_empty() {
+        if !self.multiplexers.carriers.touched.borrow().is_empty() {
             nearest.note(self.now);
         }
+        self.multiplexers.carriers.begun(&mut self.multiplexers.hot);
         let now = self.now;
         let world = self.common.world(now, false);
         let (conns, parked, os, array) = (&mut self.conns, &mut self.parked, &mut self.os, &mut self.array);
@@ -364,6 +415,28 @@ impl<O: Os> Worker<O> {
         let all: Vec<Key> = self.conns.multiplexers().collect();
         for key in all {
             self.wake_multiplexer(key);
+        }
+    }
+
+    /// Lets the connections to the backend of `home` end once their streams are over: none opens any more.
+    pub(in crate::worker) fn part_with_carriers(&mut self, home: Key) {
+        for key in self.multiplexers.carriers.of_home(home).to_vec() {
+            if let Some(mut mux) = self.take_multiplexer(key) {
+                mux.machine.leave();
+                let woken = std::mem::take(&mut self.multiplexers.woken);
+                self.go_on_with_streams(key, mux, woken);
+            }
+        }
+    }
+
+    /// Closes those that are left behind the last client: they lead to backends.
+    pub(in crate::worker) fn close_carriers(&mut self) {
+        let all: Vec<Key> = self.conns.multiplexers().collect();
+        for key in all {
+            if let Some(mux) = self.take_multiplexer(key) {
+                mux.carrier.serve(false);
+                self.end_multiplexer(key, *mux);
+            }
         }
     }
 

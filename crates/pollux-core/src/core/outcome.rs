@@ -278,6 +278,9 @@ pub enum Proof {
     /// The connection was a new one, nothing came back, the method is idempotent and the whole body is still in hand: the
     /// backend died with the request. Once in an exchange, and to another backend.
     Idempotent,
+    /// The backend has said that it has not processed the request, by GOAWAY or REFUSED_STREAM (RFC 9113 §8.7), and the whole body
+    /// is still in hand. Any method.
+    Refused,
     /// The backend did not answer in time, the method is idempotent and the whole body is still in hand.
     Timeout,
     /// The backend answered with a status that is to be retried, the method is idempotent and the whole body is still in hand.
@@ -286,8 +289,8 @@ pub enum Proof {
 
 impl Proof {
     /// Every proof there is.
-    pub const ALL: [Proof; 5] =
-        [Proof::Unsent, Proof::StaleReuse, Proof::Idempotent, Proof::Timeout, Proof::Status];
+    pub const ALL: [Proof; 6] =
+        [Proof::Unsent, Proof::StaleReuse, Proof::Idempotent, Proof::Refused, Proof::Timeout, Proof::Status];
 
     /// Whether a backend may be at work on the earlier attempt, or was, so that the retry adds to the load of the pool. One that
     /// could not be connected to, or that broke the connection, has none of it.
@@ -295,7 +298,7 @@ impl Proof {
     pub const fn adds_load(self) -> bool {
         match self {
             Proof::Timeout | Proof::Status => true,
-            Proof::Unsent | Proof::StaleReuse | Proof::Idempotent => false,
+            Proof::Unsent | Proof::StaleReuse | Proof::Idempotent | Proof::Refused => false,
         }
     }
 }
@@ -305,8 +308,8 @@ impl Proof {
 pub struct Proofs([Option<Proof>; Proofs::MOST]);
 
 impl Proofs {
-    /// As many as there can be: the retries that a pool may have, and one after a stale connection.
-    const MOST: usize = crate::core::bounds::Retries::MOST as usize + 1;
+    /// As many as there can be: the retries that a pool may have, one after a stale connection, and one that was refused.
+    const MOST: usize = crate::core::bounds::Retries::MOST as usize + 2;
 
     /// Adds one.
     pub fn push(&mut self, proof: Proof) {
@@ -351,6 +354,7 @@ impl fmt::Display for Proof {
             Proof::Unsent => "unsent",
             Proof::StaleReuse => "stale-reuse",
             Proof::Idempotent => "idempotent",
+            Proof::Refused => "refused",
             Proof::Timeout => "timeout",
             Proof::Status => "status",
         })

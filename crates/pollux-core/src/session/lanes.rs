@@ -45,6 +45,12 @@ impl Session {
         self.lane_to(side).sink = Sink::Lost;
     }
 
+    /// Takes note that the backend has proved that it has not processed the request (RFC 9113 §8.7). Its
+    /// connection is [lost](Self::handle_lost).
+    pub fn handle_refused(&mut self) {
+        self.exchange.attempt.is_refused = true;
+    }
+
     /// Takes note that writing to `side` failed. What it has sent may still be read.
     pub fn handle_unwritable(&mut self, side: Side) {
         self.lane_to(side).sink = Sink::Lost;

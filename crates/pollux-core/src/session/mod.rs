@@ -413,6 +413,12 @@ impl Session {
         self.listener = listener;
     }
 
+    /// Whether its bytes are requests of HTTP.
+    #[must_use]
+    pub fn is_http(&self) -> bool {
+        self.mode == Mode::Http
+    }
+
     /// The pool whose backends serve the exchange. It is known by the time a backend is asked for.
     #[must_use]
     pub fn pool(&self) -> PoolId {

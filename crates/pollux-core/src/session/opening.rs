@@ -284,9 +284,15 @@ impl Session {
     pub(super) fn backend_lost(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.blame(cause, env, effects);
         let Some(proof) = self.proof() else { return self.fail(cause, env, effects) };
+        // A backend that restarts in order refuses what has just come, once; others take it.
+        if proof == Proof::Refused && !self.exchange.retries.retried.contains(Proof::Refused) {
+            self.exchange.retries.next = Some(Next { proof, is_counted: false });
+            self.begin_again(Some(cause), env, effects);
+            return true;
+        }
         // A stale idle connection says nothing about its backend; a new one that broke does. So the retry
         // after a stale one does not count, and happens once.
-        if self.exchange.attempt.is_reused {
+        if self.exchange.attempt.is_reused && proof != Proof::Refused {
             self.exchange.retries.only_fresh = true;
             self.exchange.retries.next = Some(Next { proof, is_counted: false });
         } else if self.may_retry(env, |rules| rules.reset) {
@@ -301,8 +307,8 @@ impl Session {
     /// Has it noted, once for each attempt, that the backend has failed. That an idle connection had gone stale says nothing
     /// about it.
     pub(super) fn blame(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
-        let is_stale =
-            self.exchange.attempt.is_reused && matches!(cause, Cause::BackendReset | Cause::BackendClosed);
+        let is_stale = (self.exchange.attempt.is_reused || self.exchange.attempt.is_refused)
+            && matches!(cause, Cause::BackendReset | Cause::BackendClosed);
         // Of two who may both be waited for none is blamed.
         let is_shared = matches!(
             cause,
@@ -418,6 +424,9 @@ impl Session {
         let is_silent = self.exchange.response.interims == 0 && self.down.buffer.unscanned().is_empty();
         if self.up.passed() == self.exchange.attempt.up_before && is_silent {
             return Some(Proof::Unsent);
+        }
+        if self.exchange.attempt.is_refused && is_silent && self.up.is_held() {
+            return Some(Proof::Refused);
         }
         if self.exchange.request.retry == Retry::Unsent {
             return None;

@@ -94,6 +94,8 @@ pub(crate) struct Attempt {
     /// The backend in use, or tried last, by its place in the pool.
     pub(crate) backend: Option<usize>,
     pub(crate) is_reused: bool,
+    /// Whether the backend has proved that it has not processed the request.
+    pub(crate) is_refused: bool,
     /// Whether it was said that the backend has failed.
     pub(crate) is_blamed: bool,
     /// When the last byte of the request went out, or the last interim response came in.

@@ -22,7 +22,7 @@ pub use backend::Backend;
 pub use health::{Check, CheckKind, Errors, Http, Passive, Start, is_among};
 pub use listener::{Announcing, Listener};
 pub use places::SourcePlaces;
-pub use pool::{Announce, Balance, ExpectContinue, Hashing, Pool, SameSite, Secret, Sticky};
+pub use pool::{Announce, BackendProtocol, Balance, ExpectContinue, Hashing, Pool, SameSite, Secret, Sticky};
 pub use source::{BackendSource, DNS_PORT, DiscoveryQuestion, Entry, IpFamily, Like, RESOLVE};
 pub use tables::{Derived, Maglev, Tokens};
 pub use tls::{

@@ -122,6 +122,8 @@ pub struct Pool {
     pub family: IpFamily,
     /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
+    /// The version of HTTP that its backends are spoken to.
+    pub protocol: BackendProtocol,
     /// Tables that follow from all this.
     pub derived: Derived,
 }
@@ -164,7 +166,29 @@ impl Pool {
             resolver: Vec::new(),
             family: IpFamily::Any,
             backends,
+            protocol: BackendProtocol::default(),
             derived: Derived::default(),
+        }
+    }
+}
+
+/// The version of HTTP that the backends of a pool are spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: by ALPN over TLS, else by prior knowledge (RFC 9113 §3.2, §3.3).
+    Http2,
+}
+
+impl BackendProtocol {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            BackendProtocol::Http1 => "h1",
+            BackendProtocol::Http2 => "h2",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::pool::BackendProtocol;
+
 /// A certificate and its key, by their files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -186,6 +188,8 @@ pub struct OriginationRules {
     pub verify: Verify,
     /// The oldest version.
     pub min_version: MinVersion,
+    /// The version of HTTP that is agreed on by ALPN.
+    pub protocol: BackendProtocol,
 }
 
 /// The bytes of the files of [`OriginationRules`].

@@ -1,7 +1,10 @@
-//! The request body of a stream, as the text of an HTTP/1.1 body.
+//! The input of a stream as the text of HTTP/1.1: the request body of a client, or the response of a backend.
 
 use crate::h2::fields::Fields;
+use crate::h2::head::ResponseHead;
+use crate::http::framing::has_no_body;
 use crate::message::{BodyLength, Name};
+use crate::syntax::grammar::push_decimal;
 
 /// The size line of a chunk takes at most so many bytes: eight digits and CRLF, and CRLF behind the data.
 const CHUNK_EXCESS: usize = 12;
@@ -43,6 +46,7 @@ pub struct Downward {
     taken: usize,
     framing: Framing,
     input: Input,
+    is_response: bool,
 }
 
 impl Downward {
@@ -54,7 +58,44 @@ impl Downward {
             BodyLength::Open => Framing::Chunked,
         };
         let input = if ends { Input::Ended } else { Input::Open };
-        Downward { text: Vec::new(), taken: 0, framing, input }
+        Downward { text: Vec::new(), taken: 0, framing, input, is_response: false }
+    }
+
+    /// Takes the head of a backend's response, which [`head::response`](crate::h2::head::response) has judged: no
+    /// byte of it can end a line. `ends` if the stream ends with it; `is_head` if the request was HEAD.
+    ///
+    /// The text has the framing of HTTP/1.1: the length that the backend has told, or chunks.
+    pub fn head(&mut self, head: &ResponseHead, fields: &Fields, ends: bool, is_head: bool) {
+        if self.input != Input::Open {
+            return;
+        }
+        self.is_response = true;
+        self.compact();
+        self.text.extend_from_slice(b"HTTP/1.1 ");
+        push_decimal(&mut self.text, u64::from(head.status));
+        self.text.extend_from_slice(b" \r\n");
+        for field in fields.iter().filter(|field| !field.name.starts_with(b":")) {
+            for part in [field.name, b": ", field.value, b"\r\n"] {
+                self.text.extend_from_slice(part);
+            }
+        }
+        if head.status >= 200 && !is_head && !has_no_body(head.status) {
+            self.framing = match (head.length, ends) {
+                (Some(_), _) => Framing::Plain,
+                (None, true) => {
+                    self.text.extend_from_slice(b"content-length: 0\r\n");
+                    Framing::Plain
+                }
+                (None, false) => {
+                    self.text.extend_from_slice(b"transfer-encoding: chunked\r\n");
+                    Framing::Chunked
+                }
+            };
+        }
+        self.text.extend_from_slice(b"\r\n");
+        if ends {
+            self.input = Input::Ended;
+        }
     }
 
     /// The exchange has switched protocols: what waits and what comes are bytes of a tunnel, and the end of the
@@ -100,12 +141,15 @@ impl Downward {
         }
     }
 
-    /// Takes note that the stream is over before the request was whole, or that its answer is not wanted. What
-    /// waits is dropped: a request that the client has given up is not carried out.
+    /// Takes note that the stream is over before the message was whole, or that its answer is not wanted. A
+    /// request that waits is dropped: one that the client has given up is not carried out. What has come of a
+    /// response is still read, and then the loss.
     pub fn reset(&mut self) {
         self.input = Input::Reset;
-        self.text = Vec::new();
-        self.taken = 0;
+        if !self.is_response {
+            self.text = Vec::new();
+            self.taken = 0;
+        }
     }
 
     /// Takes note that the stream is over in order: its exchange is to end.

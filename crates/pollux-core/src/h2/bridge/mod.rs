@@ -1,18 +1,17 @@
-//! A stream of an HTTP/2 client as the connection of the exchange that serves it.
+//! A stream as the connection of the exchange that it serves.
 //!
-//! An exchange takes the head of its request as a value ([`request`](super::request)). The body, and all of its
-//! answer, it reads and writes as the text of HTTP/1.1. The two halves of the bridge stand between the stream
-//! and the exchange:
+//! An exchange takes the head of an HTTP/2 client's request as a value ([`request`](super::request)). The body of
+//! that request, its answer, and all that passes between it and a backend, it reads and writes as the text of
+//! HTTP/1.1. The two halves of the bridge stand between the stream and the exchange:
 //!
 //! ```text
-//!                  Data, Trailers                           text of a body
+//!                  heads, Data, Trailers              text: a client's body, a backend's response
 //!     Connection ---------------------------> Downward ---------------------> exchange
 //!                <--------------------------- Upward   <---------------------
-//!                  heads, Data, Trailers                    text of a response
+//!                  heads, Data, Trailers              text: the answer to a client, the request to a backend
 //! ```
 //!
-//! Neither half decides anything: [`head::request`](super::head::request) has judged the request, and the
-//! exchange has judged the response. A message that is cut short on one side is cut short on the other, and
+//! Neither half decides anything: [`head`](super::head) has judged what comes, and the exchange what it says. A message that is cut short on one side is cut short on the other, and
 //! never looks complete.
 
 mod downward;

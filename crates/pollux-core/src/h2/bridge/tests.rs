@@ -4,6 +4,7 @@ use super::*;
 use crate::h2::decoder::{Bounds, Decoded, Decoder};
 use crate::h2::encoder::FieldBlock;
 use crate::h2::fields::Fields;
+use crate::h2::head::ResponseHead;
 use crate::message::BodyLength;
 
 fn fields(list: &[(&str, &str)]) -> Fields {
@@ -158,6 +159,10 @@ impl Got {
             match outgoing {
                 Outgoing::Head { status, length, ends } => {
                     self.heads.push((status, length, lines(upward.block())));
+                    self.ends += u32::from(ends);
+                }
+                Outgoing::Request { length, ends, is_head } => {
+                    self.heads.push((u16::from(is_head), length, lines(upward.block())));
                     self.ends += u32::from(ends);
                 }
                 Outgoing::Data { ends } => {
@@ -347,4 +352,82 @@ proptest! {
         let got = sent(&text, false, piece, frame).expect("a response");
         prop_assert_eq!((got.body, got.ends), (body, 1));
     }
+}
+
+/// The request that `text` makes.
+fn asked(text: &[u8], is_encrypted: bool) -> Result<Got, BrokenText> {
+    let mut upward = Upward::of_request(is_encrypted);
+    let mut got = Got::default();
+    assert_eq!(upward.write(text, b""), text.len());
+    got.take(&mut upward, 4)?;
+    Ok(got)
+}
+
+#[test]
+fn a_request_becomes_a_head_data_and_trailers() {
+    let got = asked(
+        b"POST /a?b HTTP/1.1\r\nHost: x.org:1\r\nConnection: upgrade\r\nUpgrade: h2c\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello",
+        false,
+    );
+    let got = got.expect("a request");
+    let head = ":method=POST :scheme=http :authority=x.org:1 :path=/a?b x-a=b content-length=5 ";
+    assert_eq!(got.heads, [(0, Some(5), head.to_owned())]);
+    assert_eq!((&got.body[..], got.ends), (&b"hello"[..], 1));
+    let got = asked(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n", true).expect("a request");
+    assert_eq!(got.heads, [(1, None, ":method=HEAD :scheme=https :authority=x :path=/ ".to_owned())]);
+    assert_eq!(got.ends, 1);
+    let chunked =
+        b"PUT / HTTP/1.1\r\nhost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: application/grpc\r\n\r\n\
+        5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n";
+    let got = asked(chunked, false).expect("a request");
+    let head = ":method=PUT :scheme=http :authority=x :path=/ te=trailers content-type=application/grpc ";
+    assert_eq!(got.heads, [(0, None, head.to_owned())]);
+    assert_eq!((&got.body[..], got.trailers.as_deref(), got.ends), (&b"hello"[..], Some("x-sum=1 "), 1));
+}
+
+#[test]
+fn a_request_that_is_cut_never_looks_whole() {
+    let mut upward = Upward::of_request(false);
+    upward.write(b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhel", b"");
+    let mut got = Got::default();
+    got.take(&mut upward, 99).expect("so far so good");
+    upward.finish();
+    assert_eq!(got.take(&mut upward, 99), Err(BrokenText));
+    assert_eq!(got.ends, 0);
+}
+
+/// The text of a response with these fields.
+fn told(fields_of: &[(&str, &str)], length: Option<u64>, ends: bool, is_head: bool) -> (String, Downward) {
+    let mut downward = Downward::new(BodyLength::Empty, false);
+    let status = fields_of[0].1.parse().expect("a status");
+    downward.head(&ResponseHead { status, length }, &fields(fields_of), ends, is_head);
+    (text_of(&mut downward, 7), downward)
+}
+
+#[test]
+fn a_response_of_a_backend_gets_the_framing_of_its_text() {
+    let (ok, length) = ((":status", "200"), ("content-length", "5"));
+    for (fields, length, ends, is_head, text) in [
+        (&[ok, length][..], Some(5), false, false, "HTTP/1.1 200 \r\ncontent-length: 5\r\n\r\n"),
+        (&[ok], None, false, false, "HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\n\r\n"),
+        (&[ok], None, true, false, "HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n"),
+        (&[ok, length], Some(5), true, true, "HTTP/1.1 200 \r\ncontent-length: 5\r\n\r\n"),
+        (&[(":status", "204")], None, true, false, "HTTP/1.1 204 \r\n\r\n"),
+        (&[(":status", "103"), ("link", "x")], None, false, false, "HTTP/1.1 103 \r\nlink: x\r\n\r\n"),
+    ] {
+        assert_eq!(told(fields, length, ends, is_head).0, text);
+    }
+    let (_, mut downward) = told(&[ok], None, false, false);
+    downward.data(b"hi");
+    downward.end(Some(&fields(&[("grpc-status", "0"), ("host", "x")])));
+    assert_eq!(text_of(&mut downward, 3), "2\r\nhi\r\n0\r\ngrpc-status: 0\r\n\r\n");
+}
+
+#[test]
+fn what_came_of_a_response_is_read_before_the_loss() {
+    let (_, mut downward) = told(&[(":status", "200")], None, false, false);
+    downward.data(b"half");
+    downward.reset();
+    assert_eq!(text_of(&mut downward, 64), "4\r\nhalf\r\n");
+    assert_eq!(downward.read(&mut [0; 9]), Err(Unread::Lost));
 }

@@ -1,4 +1,5 @@
-//! The answer of an exchange, as heads, data and trailers for the stream of its client.
+//! The words of an exchange as heads, data and trailers for a stream: its answer for that of a client, its
+//! request for that of a backend.
 
 use crate::core::buffer::Buffer;
 use crate::h2::encoder::{FieldBlock, Strings};
@@ -10,13 +11,13 @@ use crate::lane::framer::Framer;
 use crate::message::{Name, Nominated};
 use crate::syntax::grammar::{decimal, trim};
 
-/// So much text of a response is taken at once, as long as its head fits.
+/// So much text is taken at once, as long as its head fits.
 const TEXT: usize = 16 * 1024;
 
 /// The longest head of an exchange: what limits let a backend send, and what routes add to it.
 const HEAD_MAX: usize = 1024 * 1024;
 
-/// The text is no response. It is Pollux's own, so this is a fault of Pollux: the stream is reset.
+/// The text is no message. It is Pollux's own, so this is a fault of Pollux: the stream is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokenText;
 
@@ -31,6 +32,15 @@ pub enum Outgoing {
         length: Option<u64>,
         /// There is no body.
         ends: bool,
+    },
+    /// The head of a request, in [`Upward::block`].
+    Request {
+        /// Content-Length, in bytes, where it says how long the body is.
+        length: Option<u64>,
+        /// There is no body.
+        ends: bool,
+        /// The method is HEAD.
+        is_head: bool,
     },
     /// Bytes of the body wait in [`Upward::body`]; `ends` if the direction ends behind them.
     Data {
@@ -53,12 +63,21 @@ enum State {
     Over,
 }
 
+/// The kind of message that the text is.
+#[derive(Clone, Copy, Debug)]
+enum Message {
+    /// The answer to a HEAD, or to another request.
+    Response { is_head: bool },
+    /// A request by that scheme.
+    Request { scheme: &'static [u8] },
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Upward {
     buffer: Buffer,
     state: State,
-    is_head: bool,
+    message: Message,
     /// The stream may become a tunnel (RFC 8441).
     is_connect: bool,
     has_switched: bool,
@@ -75,10 +94,21 @@ impl Upward {
     /// The response to a request, which is HEAD or not.
     #[must_use]
     pub fn new(is_head: bool) -> Upward {
+        Upward::of(Message::Response { is_head })
+    }
+
+    /// A request to a backend, over TLS or not: `:scheme` says how the backend is spoken to, as some servers hold
+    /// it against their connection (RFC 9113 §8.3.1).
+    #[must_use]
+    pub fn of_request(is_encrypted: bool) -> Upward {
+        Upward::of(Message::Request { scheme: if is_encrypted { b"https" } else { b"http" } })
+    }
+
+    fn of(message: Message) -> Upward {
         Upward {
             buffer: Buffer::default(),
             state: State::Head(HeadScan::default()),
-            is_head,
+            message,
             is_connect: false,
             has_switched: false,
             trailers: Vec::new(),
@@ -150,13 +180,16 @@ impl Upward {
     /// The next message to be sent, if there is one. Data is named for as long as it waits.
     ///
     /// # Errors
-    /// The text is no response, or it ends too early.
+    /// The text is no message, or it ends too early.
     pub fn next_outgoing(&mut self) -> Result<Option<Outgoing>, BrokenText> {
         match &mut self.state {
             State::Head(scan) => {
                 let limits = HeadLimits { head: HEAD_MAX, first_line: HEAD_MAX, empty_lines: 0 };
                 match scan.scan(self.buffer.unscanned(), &limits).map_err(|_| BrokenText)? {
-                    Some(range) => self.head(range).map(Some),
+                    Some(range) => match self.message {
+                        Message::Response { is_head } => self.response(range, is_head).map(Some),
+                        Message::Request { scheme } => self.request(range, scheme).map(Some),
+                    },
                     None if self.is_finished => Err(BrokenText),
                     None => Ok(None),
                 }
@@ -188,8 +221,8 @@ impl Upward {
         }
     }
 
-    /// Reads a head that an exchange has written: one line for each field, `name: value`.
-    fn head(&mut self, (start, end): (usize, usize)) -> Result<Outgoing, BrokenText> {
+    /// Reads the head of a response that an exchange has written: one line for each field, `name: value`.
+    fn response(&mut self, (start, end): (usize, usize), is_head: bool) -> Result<Outgoing, BrokenText> {
         self.block.clear();
         let mut lines = self.buffer.unscanned()[start..end].split(|byte| *byte == b'\n');
         let digits = lines.next().and_then(|line| line.get(STATUS)).ok_or(BrokenText)?;
@@ -202,23 +235,11 @@ impl Upward {
             200..300 if self.is_connect => (501, &b"501"[..]),
             status => (status, digits),
         };
-        let status_field = HeaderField { name: b":status", value: digits, is_secret: false };
-        self.block.push(status_field, Strings::Plain);
-        let (mut length, mut is_chunked) = (None, false);
-        for (name, value) in lines.filter_map(field) {
-            let kind = Name::of(name);
-            if self.has_switched && (kind == Name::ContentLength || name.eq_ignore_ascii_case(SOCKET_ACCEPT))
-            {
-                continue;
-            }
-            is_chunked |= kind == Name::TransferEncoding;
-            if kind == Name::ContentLength {
-                length = Some(decimal(value).ok_or(BrokenText)?);
-            }
-            if !is_of_connection(kind) {
-                push(&mut self.block, &mut self.name, name, value);
-            }
-        }
+        pseudo(&mut self.block, b":status", digits);
+        let passes = |name: &[u8], kind| {
+            !(self.has_switched && (kind == Name::ContentLength || name.eq_ignore_ascii_case(SOCKET_ACCEPT)))
+        };
+        let Framing { length, is_chunked } = push_fields(&mut self.block, &mut self.name, lines, passes)?;
         self.buffer.skip(end);
         if status < 200 {
             self.state = State::Head(HeadScan::default());
@@ -228,15 +249,65 @@ impl Upward {
             self.state = State::Body(Framer::UntilEof);
             return Ok(Outgoing::Head { status, length: None, ends: false });
         }
-        let framer = match (self.is_head || has_no_body(status), is_chunked, length) {
+        let framer = match (is_head || has_no_body(status), is_chunked, length) {
             (true, ..) => Framer::Done,
             (false, true, _) => Framer::Chunked(Chunked::of_response(Chunks::Strip, Nominated::default())),
             (false, false, Some(length)) => Framer::of_length(length),
             (false, false, None) => Framer::UntilEof,
         };
+        let ends = self.begin_body(framer);
+        Ok(Outgoing::Head { status, length: length.filter(|_| !ends), ends })
+    }
+
+    /// Reads the head of a request that an exchange has written.
+    fn request(
+        &mut self,
+        (start, end): (usize, usize),
+        scheme: &'static [u8],
+    ) -> Result<Outgoing, BrokenText> {
+        self.block.clear();
+        let head = &self.buffer.unscanned()[start..end];
+        let mut lines = head.split(|byte| *byte == b'\n');
+        let mut words = lines.next().into_iter().flat_map(|line| line.split(|byte| *byte == b' '));
+        let (Some(method), Some(target)) = (words.next(), words.next()) else { return Err(BrokenText) };
+        let is_head = method == b"HEAD";
+        pseudo(&mut self.block, b":method", method);
+        pseudo(&mut self.block, b":scheme", scheme);
+        let host = lines.clone().filter_map(field).find(|(name, _)| Name::of(name) == Name::Host);
+        if let Some((_, host)) = host {
+            pseudo(&mut self.block, b":authority", host);
+        }
+        pseudo(&mut self.block, b":path", target);
+        let is_grpc = |(name, value): (&[u8], &[u8])| {
+            name.eq_ignore_ascii_case(b"content-type") && value.starts_with(b"application/grpc")
+        };
+        // TE speaks of one connection, and was taken out; gRPC servers ask each hop for it.
+        if lines.clone().filter_map(field).any(is_grpc) {
+            push(&mut self.block, &mut self.name, b"te", b"trailers");
+        }
+        let passes = |_: &[u8], kind| kind != Name::Host;
+        let Framing { length, is_chunked } = push_fields(&mut self.block, &mut self.name, lines, passes)?;
+        self.buffer.skip(end);
+        let framer = match (is_chunked, length) {
+            (true, _) => Framer::Chunked(Chunked::new(Chunks::Strip, None, Nominated::default())),
+            (false, Some(length)) => Framer::of_length(length),
+            (false, None) => Framer::Done,
+        };
+        let ends = self.begin_body(framer);
+        Ok(Outgoing::Request { length: length.filter(|_| !ends), ends, is_head })
+    }
+
+    /// Lets the body follow; whether there is none.
+    fn begin_body(&mut self, framer: Framer) -> bool {
         let ends = framer.is_done();
         self.state = if ends { State::Over } else { State::Body(framer) };
-        Ok(Outgoing::Head { status, length: length.filter(|_| !ends), ends })
+        ends
+    }
+
+    /// Whether the next message is a head.
+    #[must_use]
+    pub fn awaits_head(&self) -> bool {
+        matches!(self.state, State::Head(_))
     }
 
     /// The fields of the head or of the trailers that were said last.
@@ -265,11 +336,45 @@ impl Upward {
         self.buffer.lent() + self.trailers.capacity() + self.name.capacity()
     }
 
-    /// Whether all of the response was sent.
+    /// Whether all of the message was sent.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
+}
+
+/// The framing of a body in the text.
+struct Framing {
+    length: Option<u64>,
+    is_chunked: bool,
+}
+
+/// Appends the fields of a head that pass, without those of the connection.
+fn push_fields<'a>(
+    block: &mut FieldBlock,
+    scratch: &mut Vec<u8>,
+    lines: impl Iterator<Item = &'a [u8]>,
+    passes: impl Fn(&[u8], Name) -> bool,
+) -> Result<Framing, BrokenText> {
+    let mut framing = Framing { length: None, is_chunked: false };
+    for (name, value) in lines.filter_map(field) {
+        let kind = Name::of(name);
+        if !passes(name, kind) {
+            continue;
+        }
+        framing.is_chunked |= kind == Name::TransferEncoding;
+        if kind == Name::ContentLength {
+            framing.length = Some(decimal(value).ok_or(BrokenText)?);
+        }
+        if !is_of_connection(kind) {
+            push(block, scratch, name, value);
+        }
+    }
+    Ok(framing)
+}
+
+fn pseudo(block: &mut FieldBlock, name: &[u8], value: &[u8]) {
+    block.push(HeaderField { name, value, is_secret: false }, Strings::Plain);
 }
 
 /// Whether a field speaks of an HTTP/1.1 connection, and has no place on a stream (RFC 9113 §8.2.2).

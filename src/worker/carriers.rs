@@ -1,0 +1,84 @@
+//! The connections to backends that carry streams, by the backend that they lead to.
+//!
+//! A request takes a stream of the first one that has room; so few connections serve many requests, and the later
+//! ones run empty and close. A new one is begun when none has room. Requests that come while it is being made wait
+//! on it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::conn::Reach;
+use super::conns::Conns;
+use super::generation::Generation;
+use super::multiplexer::Multiplexer;
+use crate::core::slab::Key;
+use crate::core::time::Time;
+use crate::shared::pools::Slot;
+use crate::snapshot::BackendId;
+use crate::wire::{Touched, Wire};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Carriers {
+    /// By the home of a backend: its connections, oldest first.
+    homes: BTreeMap<Key, Vec<Key>>,
+    /// Those that have begun since they were last [taken](Carriers::begun).
+    begun: Vec<Key>,
+    /// The connections whose streams were touched by their sessions, of clients and of backends.
+    pub(super) touched: Touched,
+}
+
+/// A connection to a backend that is being made.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    /// The generation of the request for which it is made.
+    pub(super) generation: Rc<Generation>,
+    /// The backend in that generation.
+    pub(super) id: BackendId,
+    pub(super) home: Key,
+    /// Counts one connection of the backend.
+    pub(super) slot: Slot,
+    pub(super) reach: Reach,
+}
+
+impl Carriers {
+    /// Takes in a connection that has begun.
+    pub(super) fn insert(&mut self, dialled: Dialled, wire: Wire, conns: &mut Conns, now: Time) -> Key {
+        let home = dialled.home;
+        let key = conns.insert_carrier(|key| Multiplexer::to_backend(dialled, wire, key, &self.touched, now));
+        self.homes.entry(home).or_default().push(key);
+        self.begun.push(key);
+        key
+    }
+
+    /// A connection to the backend of `home` that takes one more stream.
+    pub(super) fn with_room(&self, home: Key, conns: &Conns) -> Option<Key> {
+        let has_room = |key: &Key| conns.multiplexer(*key).is_some_and(Multiplexer::has_room);
+        self.homes.get(&home)?.iter().copied().find(has_room)
+    }
+
+    /// Whether there is [one](Carriers::with_room).
+    pub(super) fn has_room(&self, home: Key, conns: &Conns) -> bool {
+        self.with_room(home, conns).is_some()
+    }
+
+    /// Those that have begun since the last call are moved to `hot`.
+    pub(super) fn begun(&mut self, hot: &mut Vec<Key>) {
+        hot.append(&mut self.begun);
+    }
+
+    /// Forgets a connection that is over.
+    pub(super) fn forget(&mut self, home: Key, key: Key) {
+        if let Some(keys) = self.homes.get_mut(&home) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.homes.remove(&home);
+            }
+        }
+    }
+
+    /// The connections to the backend of `home`.
+    pub(super) fn of_home(&self, home: Key) -> &[Key] {
+        self.homes.get(&home).map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,335 @@
+//! Connections to backends: how they are made, how requests get their streams, and what the backend says of them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{End, Multiplexer, Stream, speak_body, tell};
+use crate::core::interest::Interest;
+use crate::core::outcome::Cause;
+use crate::core::slab::Key;
+use crate::core::time::Time;
+use crate::h2::bridge::{Downward, Outgoing, Upward};
+use crate::h2::connection::{Connection, Incoming, NewRequest, Role, WhyReset};
+use crate::h2::frame::ErrorCode;
+use crate::message::BodyLength;
+use crate::os::Os;
+use crate::shared::pools::Slot;
+use crate::snapshot::BackendId;
+use crate::tls::failure;
+use crate::wire::{Broken, Carrier, Hold, Shaken, Standing, StreamWire, Touched, Wire, stream};
+use crate::worker::carriers::Dialled;
+use crate::worker::conn::Reach;
+use crate::worker::dial;
+use crate::worker::parked::Presence;
+
+/// The name that HTTP/2 has in ALPN (RFC 9113 §3.2).
+const H2: &str = "h2";
+
+/// The facts of a connection that leads to a backend.
+#[derive(Debug)]
+pub(super) struct BackendEnd {
+    /// The backend, in the generation of the connection.
+    id: BackendId,
+    pub(super) home: Key,
+    /// Counts one connection of the backend, until it is dropped.
+    #[expect(dead_code, reason = "it counts while it lives")]
+    slot: Slot,
+    reach: Reach,
+    began: Time,
+    /// Why it could not be made.
+    failure: Option<Cause>,
+    /// The identity of the last stream. It is the number of exchanges so far, too.
+    last: u32,
+    /// Streams that have no number yet.
+    unopened: u32,
+}
+
+impl Multiplexer {
+    /// A connection that is being made over `wire`, of `key`.
+    pub(in crate::worker) fn to_backend(
+        dialled: Dialled,
+        wire: Wire,
+        key: Key,
+        touched: &Touched,
+        now: Time,
+    ) -> Multiplexer {
+        let Dialled { generation, id, home, slot, reach } = dialled;
+        let carrier = Rc::new(Carrier::new(wire.fd(), key, Rc::clone(touched)));
+        let (failure, began) = (None, now);
+        let end = BackendEnd { id, home, slot, reach, began, failure, last: 0, unopened: 0 };
+        Multiplexer {
+            machine: Connection::new(Role::Client, Arc::clone(&generation.http2_backend), now),
+            wire,
+            end: End::Backend(end),
+            streams: Vec::new(),
+            held: 0,
+            carrier,
+            pending: Vec::new(),
+            written: 0,
+            is_blocked: reach != Reach::Stands,
+            has_ended: false,
+            is_lost: false,
+            generation,
+            used: now,
+            drained: None,
+            lingers_since: None,
+            presence: Presence::hot(now),
+        }
+    }
+
+    /// Whether it takes one more stream.
+    pub(in crate::worker) fn has_room(&self) -> bool {
+        let End::Backend(end) = &self.end else { return false };
+        let most = self.generation.snapshot.pool(end.id.pool).max_reuse.unwrap_or(u32::MAX);
+        let is_leaving = self.is_lost || self.has_ended || end.failure.is_some() || end.last >= most;
+        !is_leaving && self.machine.free_streams() > end.unopened
+    }
+
+    /// A stream for the exchange of `session`, and how far the connection is.
+    pub(in crate::worker) fn join(&mut self, session: Key, now: Time) -> (StreamWire, Reach) {
+        let is_encrypted = !self.wire.is_plain();
+        let (down, up) = (Downward::new(BodyLength::Empty, false), Upward::of_request(is_encrypted));
+        let End::Backend(end) = &mut self.end else { unreachable!("only backends are joined") };
+        end.last += 1;
+        end.unopened += 1;
+        let (wire, handle) = stream(end.last, &self.carrier, down, up);
+        if end.reach != Reach::Stands {
+            handle.stand(Standing::Awaited);
+        }
+        let (id, reach) = (end.last, end.reach);
+        self.streams.push(Stream {
+            id,
+            number: 0,
+            session,
+            handle,
+            is_head: false,
+            is_deaf: false,
+            is_connect: false,
+            held: 0,
+        });
+        self.used = now;
+        (wire, reach)
+    }
+
+    /// The events to ask poll about while the connection is being made.
+    pub(super) fn connecting_interest(&self) -> Option<Interest> {
+        let End::Backend(end) = &self.end else { return None };
+        match (end.reach, &self.wire) {
+            (Reach::Stands, _) => None,
+            (Reach::Handshaking, Wire::Tls(tls)) => Some(tls.handshake_interest()),
+            (Reach::Connecting | Reach::Handshaking, _) => Some(Interest::WRITE),
+        }
+    }
+
+    /// When it has to stand, while it does not.
+    pub(super) fn connecting_until(&self) -> Option<Time> {
+        let End::Backend(end) = &self.end else { return None };
+        (end.reach != Reach::Stands).then(|| end.began + self.generation.snapshot.timeouts.connect)
+    }
+
+    /// Why it could not be made.
+    pub(super) fn failure(&self) -> Option<Cause> {
+        let End::Backend(end) = &self.end else { return None };
+        end.failure
+    }
+
+    /// Gives it up if it has not come to stand in time.
+    pub(super) fn give_up_connecting(&mut self, now: Time) {
+        if self.connecting_until().is_some_and(|until| until <= now) {
+            self.fail_to_connect(Cause::BackendConnectTimeout);
+        }
+    }
+
+    fn fail_to_connect(&mut self, cause: Cause) {
+        if let End::Backend(end) = &mut self.end {
+            end.failure = Some(cause);
+        }
+        self.is_lost = true;
+    }
+
+    /// Finds out how far the connection is that is being made, now that poll has reported on it; true once it
+    /// is decided.
+    pub(super) fn go_on_connecting<O: Os>(&mut self, os: &mut O, now: Time) -> bool {
+        let End::Backend(end) = &mut self.end else { return true };
+        if end.reach == Reach::Connecting {
+            if let Err(fault) = os.so_error(self.wire.fd()) {
+                self.fail_to_connect(dial::cause_of(Some(fault)));
+                return true;
+            }
+            self.generation.meters.note_connected(end.id, now.since(end.began));
+            self.generation.pools.backend(end.id).note_connect(true);
+            end.reach = if self.wire.is_plain() { Reach::Stands } else { Reach::Handshaking };
+        }
+        if end.reach == Reach::Handshaking
+            && let Wire::Tls(tls) = &mut self.wire
+        {
+            match tls.shake(os) {
+                Shaken::Waits => return false,
+                Shaken::Done if tls.tls_info().protocol == H2 => end.reach = Reach::Stands,
+                Shaken::Done => {
+                    tracing::debug!("a backend does not agree on HTTP/2");
+                    self.fail_to_connect(Cause::BackendTlsFailed);
+                    return true;
+                }
+                Shaken::Failed(Broken::Gone) => {
+                    self.fail_to_connect(Cause::BackendTlsFailed);
+                    return true;
+                }
+                Shaken::Failed(Broken::Refused(error)) => {
+                    tracing::debug!(%error, "a TLS handshake with a backend failed");
+                    self.fail_to_connect(failure::of_backend(&error));
+                    return true;
+                }
+            }
+        }
+        self.is_blocked = false;
+        true
+    }
+
+    /// Tells the exchanges that wait on it that it stands.
+    pub(super) fn announce_standing(&self, woken: &mut Vec<Key>) {
+        for stream in &self.streams {
+            stream.handle.stand(Standing::Stands);
+            woken.push(stream.session);
+        }
+    }
+
+    /// Takes what an exchange has done with its stream, and offers what it has to say.
+    pub(super) fn serve_request(&mut self, place: usize, now: Time, woken: &mut Vec<Key>) {
+        let Stream { id, number, ref handle, is_deaf, .. } = self.streams[place];
+        let handle = handle.clone();
+        if handle.look() != Hold::Held {
+            // Nothing happens to a stream that is over in both directions.
+            self.machine.reset(number, ErrorCode::CANCEL);
+            self.drop_request(place, now);
+            return;
+        }
+        if is_deaf || !self.open_request(place, now, woken) {
+            return;
+        }
+        let Some(place) = self.find(id) else { return };
+        let number = self.streams[place].number;
+        if handle.up(|up| speak_body(&mut self.machine, number, up, now)).is_err() {
+            self.machine.reset(number, ErrorCode::CANCEL);
+            self.fail_stream(place, now, woken);
+            return;
+        }
+        let room = handle.down(|down| down.room(super::AHEAD));
+        self.machine.grant(number, u32::try_from(room).unwrap_or(u32::MAX), super::AHEAD as u32);
+    }
+
+    /// Sends the head of a request, which opens its stream; whether it is open.
+    fn open_request(&mut self, place: usize, now: Time, woken: &mut Vec<Key>) -> bool {
+        let Stream { id, number, ref handle, .. } = self.streams[place];
+        let End::Backend(end) = &mut self.end else { return false };
+        if number > 0 {
+            return true;
+        }
+        let handle = handle.clone();
+        if self.machine.is_leaving() {
+            handle.refuse();
+            woken.push(self.streams[place].session);
+            self.drop_request(place, now);
+            return false;
+        }
+        // It keeps its place until the backend allows one more.
+        if end.reach != Reach::Stands || self.machine.free_streams() == 0 {
+            return false;
+        }
+        let machine = &mut self.machine;
+        let opened = handle.up(|up| match up.next_outgoing() {
+            Ok(Some(Outgoing::Request { length, ends, is_head })) => {
+                let block = up.block();
+                let (is_connect, token) = (false, u64::from(id));
+                let request = NewRequest { block, length, ends_stream: ends, is_head, is_connect, token };
+                machine.open(now, request).map(|number| Some((number, is_head))).map_err(drop)
+            }
+            Ok(None) => Ok(None),
+            Ok(Some(_)) | Err(_) => Err(()),
+        });
+        match opened {
+            Ok(Some((number, is_head))) => {
+                end.unopened -= 1;
+                (self.streams[place].number, self.streams[place].is_head) = (number, is_head);
+                true
+            }
+            Ok(None) => false,
+            Err(()) => {
+                self.fail_stream(place, now, woken);
+                false
+            }
+        }
+    }
+
+    /// Lets the requests go out that have waited for room.
+    pub(super) fn open_waiting(&mut self, now: Time, woken: &mut Vec<Key>) {
+        let End::Backend(end) = &self.end else { return };
+        if end.unopened == 0 {
+            return;
+        }
+        let waiting: Vec<u32> =
+            self.streams.iter().filter(|stream| stream.number == 0).map(|stream| stream.id).collect();
+        for id in waiting {
+            self.serve(id, now, woken);
+        }
+    }
+
+    fn fail_stream(&mut self, place: usize, now: Time, woken: &mut Vec<Key>) {
+        self.streams[place].handle.down(Downward::reset);
+        woken.push(self.streams[place].session);
+        self.drop_request(place, now);
+    }
+
+    fn drop_request(&mut self, place: usize, now: Time) {
+        if let End::Backend(end) = &mut self.end
+            && self.streams[place].number == 0
+        {
+            end.unopened -= 1;
+        }
+        self.drop_stream(place, now);
+    }
+
+    /// Takes what a backend says.
+    pub(super) fn take_response(&mut self, incoming: &Incoming<'_>, now: Time, woken: &mut Vec<Key>) {
+        match *incoming {
+            Incoming::Response { token, ref head, fields, ends_stream, .. } => {
+                let id = token as u32;
+                let is_head = self.find(id).is_some_and(|place| self.streams[place].is_head);
+                tell(self, id, woken, |down| down.head(head, fields, ends_stream, is_head));
+            }
+            Incoming::Data { token, bytes, .. } => {
+                tell(self, token as u32, woken, |down| down.data(bytes));
+            }
+            Incoming::End { token, .. } => tell(self, token as u32, woken, |down| down.end(None)),
+            Incoming::Trailers { token, fields, .. } => {
+                tell(self, token as u32, woken, |down| down.end(Some(fields)));
+            }
+            Incoming::Reset { token, why, .. } => {
+                let Some(place) = self.find(token as u32) else { return };
+                match why {
+                    WhyReset::PeerAfterEnd => self.streams[place].is_deaf = true,
+                    WhyReset::Unprocessed => {
+                        self.streams[place].handle.refuse();
+                        woken.push(self.streams[place].session);
+                        self.drop_request(place, now);
+                    }
+                    WhyReset::Peer
+                    | WhyReset::Malformed(_)
+                    | WhyReset::TooLarge
+                    | WhyReset::Length
+                    | WhyReset::Order
+                    | WhyReset::FrameSize
+                    | WhyReset::Window
+                    | WhyReset::Surplus
+                    | WhyReset::Stalled => self.fail_stream(place, now, woken),
+                }
+            }
+            Incoming::GoAway { .. } | Incoming::Settings => self.open_waiting(now, woken),
+            Incoming::Pong { .. }
+            | Incoming::Request { .. }
+            | Incoming::TooLarge { .. }
+            | Incoming::Malformed { .. }
+            | Incoming::Refused { .. } => {}
+        }
+    }
+}

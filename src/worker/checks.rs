@@ -20,10 +20,12 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
 use crate::core::time::Time;
+use crate::h2::ALPN;
+use crate::h2::bridge::{Solo, Unread};
 use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
 use crate::prelude::proxy::{self, Behalf, ProxyAttributes};
 use crate::route::hash;
-use crate::snapshot::{Address, BackendId, Pool, PoolId};
+use crate::snapshot::{Address, BackendId, BackendProtocol, Pool, PoolId};
 use crate::tls::failure;
 use crate::wire::{Broken, Shaken, TlsWire, Wire};
 
@@ -35,6 +37,9 @@ const READS_MAX: usize = 4;
 
 /// Reads of a check in one go while more bytes are known to be there.
 const READS_ENCRYPTED_MAX: usize = 256;
+
+/// Bytes of frames that a check reads at once.
+const FRAMES: usize = 4 * 1024;
 
 /// The checks of all backends.
 #[derive(Debug, Default)]
@@ -71,11 +76,16 @@ pub(super) struct RunningCheck {
     header: Vec<u8>,
     /// The request, in a check that makes one.
     probe: Option<Probe>,
+    /// The way of the request through HTTP/2, in a pool that speaks it.
+    solo: Option<Box<Solo>>,
 }
 
 impl RunningCheck {
     pub(super) fn want(&self) -> Interest {
-        let has_more = self.probe.as_ref().is_some_and(|probe| !probe.unsent().is_empty());
+        let has_more = match &self.solo {
+            Some(solo) => !solo.output().is_empty(),
+            None => self.probe.as_ref().is_some_and(|probe| !probe.unsent().is_empty()),
+        };
         match (&self.wire, self.reach) {
             (_, Reach::Connecting) => Interest::WRITE,
             (Wire::Tls(tls), Reach::Handshaking) => tls.handshake_interest(),
@@ -269,9 +279,12 @@ impl<O: Os> Worker<O> {
             Some(tls) => (Wire::Tls(Box::new(tls.behind(&header))), reach.before_tls()),
             None => (Wire::Plain(fd), reach),
         };
+        let is_http2 = pool.protocol == BackendProtocol::Http2 && probe.is_some();
+        let config = &generation.http2_backend;
+        let solo = is_http2.then(|| Box::new(Solo::new(tls.is_some(), Arc::clone(config), self.now)));
         self.checks.slots[slot].due = None;
         let (began, until) = (self.now, self.now + check.timeout);
-        let check = RunningCheck { slot, wire, began, until, reach, header, probe };
+        let check = RunningCheck { slot, wire, began, until, reach, header, probe, solo };
         let key = self.conns.insert_check(check);
         self.checks.running.push(key);
         if reach != Reach::Connecting {
@@ -306,7 +319,7 @@ impl<O: Os> Worker<O> {
     /// Lets a check whose connection stands go on as far as it can.
     fn go_on(&mut self, key: Key, is_readable: bool) {
         let Some(running) = self.conns.check_mut(key) else { return };
-        let RunningCheck { wire, probe, header, slot, reach, .. } = running;
+        let RunningCheck { wire, probe, header, slot, reach, solo, .. } = running;
         let generation = Rc::clone(&self.generation);
         let check = generation.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
         let (Some(probe), Some(CheckKind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
@@ -319,6 +332,10 @@ impl<O: Os> Worker<O> {
         if let (Wire::Tls(tls), Reach::Handshaking) = (&mut *wire, *reach) {
             match tls.shake(&mut self.os) {
                 Shaken::Waits => return,
+                Shaken::Done if solo.is_some() && tls.tls_info().protocol != ALPN => {
+                    let cause = Cause::BackendTlsFailed;
+                    return self.end_check(key, ObservationResult::Ill(BackendFault::Cause(cause)));
+                }
                 Shaken::Done => *reach = Reach::Stands,
                 Shaken::Failed(why) => {
                     let cause = match why {
@@ -330,12 +347,8 @@ impl<O: Os> Worker<O> {
             }
         }
         let reset = ObservationResult::Ill(BackendFault::Cause(Cause::BackendReset));
-        if !probe.unsent().is_empty() {
-            match wire.write(&mut self.os, probe.unsent(), &[]) {
-                Ok(count) => probe.handle_sent(count),
-                Err(IoFault::Blocked) => {}
-                Err(IoFault::Lost) => return self.end_check(key, reset),
-            }
+        if write(&mut self.os, wire, probe, solo.as_deref_mut(), self.now) == Err(IoFault::Lost) {
+            return self.end_check(key, reset);
         }
         if !is_readable && !wire.has_more() {
             return;
@@ -346,7 +359,11 @@ impl<O: Os> Worker<O> {
             if count >= READS_MAX && !wire.has_more() {
                 break;
             }
-            found = match wire.read(&mut self.os, probe.room()) {
+            let read = match solo {
+                Some(solo) => read_through(&mut self.os, wire, solo, probe.room(), self.now),
+                None => wire.read(&mut self.os, probe.room()),
+            };
+            found = match read {
                 Ok(0) => Some(probe.handle_end(http)),
                 Ok(count) => probe.handle_filled(count, http),
                 Err(IoFault::Blocked) => break,
@@ -396,6 +413,60 @@ impl<O: Os> Worker<O> {
         };
         self.checks.slots[slot].due = due;
     }
+}
+
+/// Writes what a check has to say, as far as the socket takes it.
+fn write<O: Os>(
+    os: &mut O,
+    wire: &mut Wire,
+    probe: &mut Probe,
+    solo: Option<&mut Solo>,
+    now: Time,
+) -> Result<(), IoFault> {
+    let Some(solo) = solo else {
+        if !probe.unsent().is_empty() {
+            let count = wire.write(os, probe.unsent(), &[])?;
+            probe.handle_sent(count);
+        }
+        return Ok(());
+    };
+    if !probe.unsent().is_empty() {
+        let count = solo.write(probe.unsent(), now);
+        probe.handle_sent(count);
+    }
+    if !solo.output().is_empty() {
+        let count = wire.write(os, solo.output(), &[])?;
+        solo.consume(count);
+    }
+    Ok(())
+}
+
+/// Reads text of the response to a check that goes by HTTP/2. Acknowledgements go out at once, or with the next
+/// event: the backend needs none for its answer.
+fn read_through<O: Os>(
+    os: &mut O,
+    wire: &mut Wire,
+    solo: &mut Solo,
+    room: &mut [u8],
+    now: Time,
+) -> Result<usize, IoFault> {
+    let mut bytes = [0; FRAMES];
+    for _ in 0..READS_MAX {
+        match solo.read(room) {
+            Ok(count) => return Ok(count),
+            Err(Unread::Lost) => return Err(IoFault::Lost),
+            Err(Unread::Blocked) => {}
+        }
+        match wire.read(os, &mut bytes)? {
+            0 => return Ok(0),
+            count => solo.take(&bytes[..count], now),
+        }
+        if !solo.output().is_empty() {
+            let count = wire.write(os, solo.output(), &[])?;
+            solo.consume(count);
+        }
+    }
+    Err(IoFault::Blocked)
 }
 
 fn fault_of(fault: ConnectFault) -> BackendFault {

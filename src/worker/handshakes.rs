@@ -24,6 +24,7 @@ use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
 use crate::core::time::Time;
+use crate::h2::ALPN;
 use crate::os::{Fd, IoFault, Os};
 use crate::prelude::proxy::Announced;
 use crate::session::{Env, Heard, Session, awaits_header, hear};
@@ -332,7 +333,7 @@ impl<O: Os> Worker<O> {
             if let Wire::Tls(wire) = &mut wire {
                 let tls_info = wire.tls_info();
                 let is_http = generation.snapshot.listeners[listener].mode == Mode::Http;
-                is_http2 = is_http && tls_info.protocol == "h2";
+                is_http2 = is_http && tls_info.protocol == ALPN;
                 session.handle_tls_info(tls_info, &env);
             }
             Conn { counted, ..Conn::new(session, wire, now, generation, listener_state) }

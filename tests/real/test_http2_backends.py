@@ -30,7 +30,7 @@ def before(pollux_bin, tmp_path, keep):
         address = getattr(backend, "host_port", backend)
         file = (
             'control = "control"\n[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n'
-            f'[pool.app]\nprotocol = "h2"\nbackends = ["{address}"]\n{pool}\n'
+            f'[pool.app]\nprotocol = "h2"\nbackends = [{{ name = "b1", address = "{address}" }}]\n{pool}\n'
         )
         return keep(Served(pollux_bin, tmp_path, file, options=["--access-log", "on", *options]))
 
@@ -39,6 +39,12 @@ def before(pollux_bin, tmp_path, keep):
 
 def url(proxy, path="/"):
     return proxy.running.url(path)
+
+
+def log_of(proxy):
+    """All lines: the last ones are written at the end."""
+    proxy.running.end_well()
+    return proxy.running.stderr()
 
 
 def nginx_h2c(nginx, root, settings=""):
@@ -61,7 +67,7 @@ def test_nginx_serves_requests_of_both_versions(before, nginx, tmp_path):
         part = curl(version, "--range", "16-31", "--include", url(proxy, "/big.txt")).decode()
         assert " 206" in part.splitlines()[0] and part.endswith("0123456789abcdef")
     # One connection has carried all of them.
-    assert proxy.running.stderr().count("reused=false") == 1
+    assert log_of(proxy).count("reused=false") == 1
 
 
 def test_over_tls_the_version_is_agreed_on(tls_pollux, nginx, authority, tmp_path):
@@ -99,7 +105,7 @@ def test_a_burst_shares_few_connections(before, toy):
     )
     assert "2000 succeeded, 0 failed" in done.stdout, done.stdout
     # The backend allows 100 requests at once on a connection, and 256 come. Those of the first burst join a connect.
-    connects = set(re.findall(r"connect_ms=([\d.]+)", proxy.running.stderr())) - {"0"}
+    connects = set(re.findall(r"connect_ms=([\d.]+)", log_of(proxy))) - {"0"}
     assert 1 <= len(connects) < 20, connects
 
 
@@ -171,7 +177,7 @@ def test_a_connection_serves_so_many_requests(before, toy):
     proxy = before(toy("echo"), "max_reuse = 2")
     for _ in range(6):
         curl(url(proxy))
-    assert proxy.running.stderr().count("reused=false") == 3
+    assert log_of(proxy).count("reused=false") == 3
 
 
 def test_a_reload_ends_connections_in_order(before, toy):
@@ -181,3 +187,31 @@ def test_a_reload_ends_connections_in_order(before, toy):
     code, said = proxy.reload(proxy.file.read_text().replace(first.host_port, second.host_port))
     assert code == 0, said
     assert json.loads(curl(url(proxy)))["backend"] == "second"
+
+
+def test_checks_go_by_http2(before, nginx, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "up.txt").write_text("all is well\n" * 1000)
+    check = '[pool.app.check]\ntype = "http"\npath = "/up.txt"\ntext = "well"\nstart = "check-first"\ninterval = "50ms"\nfast_interval = "50ms"\n'
+    # It takes HTTP/2 alone, so that a check by HTTP/1.1 would take it down.
+    proxy = before(nginx_h2c(nginx, root), check)
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "up")
+    assert curl(url(proxy, "/up.txt")).startswith(b"all is well")
+    (root / "up.txt").unlink()
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "down")
+    (root / "up.txt").write_text("well again")
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "up")
+
+
+def test_checks_over_tls_agree_on_http2(tls_pollux, nginx, authority, tmp_path):
+    (tmp_path / "up.txt").write_text("up")
+    cert, key = authority.issue("localhost")
+    tls = f"ssl_certificate {cert}; ssl_certificate_key {key};"
+    proxy = tls_pollux(
+        '[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n[pool.app]\nprotocol = "h2"\n'
+        f'backends = [{{ name = "b1", address = "{nginx(tmp_path, tls, protocol="ssl http2")}" }}]\n'
+        f'tls = {{ ca = "{authority.cert}", name = "localhost" }}\n'
+        '[pool.app.check]\ntype = "http"\npath = "/up.txt"\nstart = "check-first"\ninterval = "50ms"\n'
+    )
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "up")

@@ -8,6 +8,7 @@ use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
 use crate::core::time::Time;
+use crate::h2::ALPN;
 use crate::h2::bridge::{Downward, Outgoing, Upward};
 use crate::h2::connection::{Connection, Incoming, NewRequest, Role, WhyReset};
 use crate::h2::frame::ErrorCode;
@@ -21,9 +22,6 @@ use crate::worker::carriers::Dialled;
 use crate::worker::conn::Reach;
 use crate::worker::dial;
 use crate::worker::parked::Presence;
-
-/// The name that HTTP/2 has in ALPN (RFC 9113 §3.2).
-const H2: &str = "h2";
 
 /// The facts of a connection that leads to a backend.
 #[derive(Debug)]
@@ -165,7 +163,7 @@ impl Multiplexer {
         {
             match tls.shake(os) {
                 Shaken::Waits => return false,
-                Shaken::Done if tls.tls_info().protocol == H2 => end.reach = Reach::Stands,
+                Shaken::Done if tls.tls_info().protocol == ALPN => end.reach = Reach::Stands,
                 Shaken::Done => {
                     tracing::debug!("a backend does not agree on HTTP/2");
                     self.fail_to_connect(Cause::BackendTlsFailed);

@@ -22,5 +22,8 @@ mod static_table;
 mod stream;
 pub mod table;
 
+/// The name of HTTP/2 in ALPN (RFC 9113 §3.2).
+pub const ALPN: &str = "h2";
+
 #[cfg(test)]
 mod tests;

@@ -15,9 +15,11 @@
 //! never looks complete.
 
 mod downward;
+mod solo;
 mod upward;
 
 pub use downward::{Downward, Unread};
+pub use solo::Solo;
 pub use upward::{BrokenText, Outgoing, Upward};
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::time::Time;
 use crate::h2::decoder::{Bounds, Decoded, Decoder};
-use crate::h2::encoder::FieldBlock;
-use crate::h2::fields::Fields;
+use crate::h2::encoder::{FieldBlock, Strings};
+use crate::h2::fields::{Fields, HeaderField};
+use crate::h2::frame::{self, FrameHead, FrameType};
 use crate::h2::head::ResponseHead;
 use crate::message::BodyLength;
 
@@ -430,4 +434,57 @@ fn what_came_of_a_response_is_read_before_the_loss() {
     downward.reset();
     assert_eq!(text_of(&mut downward, 64), "4\r\nhalf\r\n");
     assert_eq!(downward.read(&mut [0; 9]), Err(Unread::Lost));
+}
+
+/// The frames of a server: its settings, and a response with a body in two pieces and a trailer.
+fn response_frames() -> Vec<u8> {
+    let mut server = Vec::new();
+    crate::h2::settings::Settings::default().write(true, &mut server);
+    let mut block = FieldBlock::default();
+    block.push(HeaderField { name: b":status", value: b"200", is_secret: false }, Strings::Plain);
+    frame::write_block(1, false, block.bytes(), frame::PAYLOAD_MAX, &mut server);
+    for piece in [b"he", b"ll"] {
+        let head = FrameHead { length: 2, kind: FrameType::Data, flags: 0, stream: 1 };
+        server.extend_from_slice(&head.bytes());
+        server.extend_from_slice(piece);
+    }
+    let mut block = FieldBlock::default();
+    block.push(HeaderField { name: b"x-sum", value: b"1", is_secret: false }, Strings::Plain);
+    frame::write_block(1, true, block.bytes(), frame::PAYLOAD_MAX, &mut server);
+    server
+}
+
+#[test]
+fn one_request_goes_its_way_alone() {
+    for size in [1, 3, 1000] {
+        let mut solo = Solo::new(false, Arc::default(), Time::ZERO);
+        let request = b"GET /up HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        assert_eq!(solo.write(request, Time::ZERO), request.len());
+        assert!(solo.output().starts_with(frame::PREFACE));
+        solo.consume(solo.output().len());
+        let (mut text, mut room) = (Vec::new(), [0; 9]);
+        for bytes in response_frames().chunks(size) {
+            solo.take(bytes, Time::ZERO);
+            while let Ok(count) = solo.read(&mut room) {
+                text.extend_from_slice(&room[..count]);
+            }
+        }
+        let text = String::from_utf8(text).expect("text");
+        let body = text.strip_prefix("HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\n\r\n").expect("a head");
+        let chunks = body.strip_suffix("0\r\nx-sum: 1\r\n\r\n").expect("trailers");
+        // Sizes and data in turn.
+        assert_eq!(chunks.split("\r\n").skip(1).step_by(2).collect::<String>(), "hell", "{chunks}");
+    }
+}
+
+#[test]
+fn a_request_alone_hears_of_its_end() {
+    for (bytes, is_lost) in
+        [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], true), (&response_frames()[..9], false)]
+    {
+        let mut solo = Solo::new(false, Arc::default(), Time::ZERO);
+        solo.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", Time::ZERO);
+        solo.take(bytes, Time::ZERO);
+        assert_eq!(solo.read(&mut [0; 9]) == Err(Unread::Lost), is_lost);
+    }
 }

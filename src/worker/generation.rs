@@ -70,7 +70,8 @@ fn http2_of(snapshot: &Snapshot) -> ConnectionConfig {
 /// The rules of each HTTP/2 connection to a backend: as many streams as it allows.
 fn http2_backend_of(snapshot: &Snapshot) -> ConnectionConfig {
     let settings_timeout = snapshot.timeouts.backend_response;
-    ConnectionConfig { settings_timeout, streams: STREAMS_MAX, ..http2_of(snapshot) }
+    let ping_timeout = ConnectionConfig::default().ping_timeout.min(settings_timeout);
+    ConnectionConfig { settings_timeout, ping_timeout, streams: STREAMS_MAX, ..http2_of(snapshot) }
 }
 
 /// A request that a backend has in flight, for as long as this lives.

@@ -74,6 +74,8 @@ pub(super) struct Multiplexer {
     /// a close with unread input would be a reset, which overtakes them.
     lingers_since: Option<Time>,
     presence: Presence,
+    /// Sessions that there is news for, and that had no turn.
+    owed: Vec<Key>,
 }
 
 /// The peer.
@@ -132,6 +134,7 @@ impl Multiplexer {
             drained: None,
             lingers_since: None,
             presence: Presence::hot(now),
+            owed: Vec::new(),
         })
     }
 
@@ -187,7 +190,7 @@ impl Multiplexer {
         let last_call = self.drained.map(|at| at + LAST_CALL).filter(|_| !self.machine.is_finished());
         let closing =
             self.machine.is_finished().then(|| self.lingers_since.unwrap_or(self.used) + timeouts.linger);
-        let all = [self.machine.deadline(), drain, idle, last_call, closing];
+        let all = [self.machine.deadline(), drain, idle, last_call, closing, self.ping_due()];
         all.into_iter().flatten().min().unwrap_or(self.used + LOOK_AGAIN)
     }
 
@@ -371,6 +374,9 @@ impl Multiplexer {
             self.drained = Some(now);
         }
         self.give_up_connecting(now);
+        if self.ping_due().is_some_and(|due| due <= now) {
+            self.machine.ping(now);
+        }
         let timeouts = &self.generation.snapshot.timeouts;
         let is_idle = self.streams.is_empty() && self.used + self.idle_timeout() <= now;
         if is_idle || self.drained.is_some_and(|at| at + LAST_CALL <= now) {

@@ -1,12 +1,18 @@
 """HTTP/2 to backends: nginx and the toy backend behind it, HTTP/1.1 and HTTP/2 clients before it."""
 
+import itertools
 import json
 import re
 import subprocess
+import threading
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
 from harness.client import DEADLINE_S
+from harness.scripted import ScriptedBackend
 from harness.served import Served
 
 MIB = 1 << 20
@@ -187,6 +193,43 @@ def test_a_reload_ends_connections_in_order(before, toy):
     code, said = proxy.reload(proxy.file.read_text().replace(first.host_port, second.host_port))
     assert code == 0, said
     assert json.loads(curl(url(proxy)))["backend"] == "second"
+
+
+def test_a_connection_that_is_dead_is_given_up(pollux_bin, tmp_path, keep):
+    connections, pings = itertools.count(1), threading.Event()
+
+    def serve(connection):
+        """The first connection dies behind its first answer: what comes is read, and nothing is said any more."""
+        number, answered = next(connections), 0
+        machine = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        machine.initiate_connection()
+        while True:
+            if number > 1 or answered == 0:
+                connection.sendall(machine.data_to_send())
+            data = connection.recv(65536)
+            if not data:
+                return
+            for event in machine.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    machine.send_headers(event.stream_id, [(":status", "200"), ("content-length", "0")], end_stream=True)
+                    if number == 1 and answered == 0:
+                        connection.sendall(machine.data_to_send())
+                    answered += 1
+                elif isinstance(event, h2.events.PingReceived) and number == 1:
+                    pings.set()
+
+    with ScriptedBackend(serve) as backend:
+        file = (
+            'control = "control"\ntimeouts = { backend_response = "1s" }\n[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n'
+            f'[pool.app]\nprotocol = "h2"\nbackends = ["{backend.host_port}"]\n'
+        )
+        proxy = keep(Served(pollux_bin, tmp_path, file, options=["--threads", "1"]))
+        assert " 200 " in curl("--include", url(proxy)).decode().splitlines()[0]
+        assert " 504 " in curl("--include", "--data", "hi", url(proxy)).decode().splitlines()[0]
+        assert pings.is_set()
+        # It is asked on the old connection, and again on a new one.
+        assert " 200 " in curl("--include", url(proxy)).decode().splitlines()[0]
+        proxy.end_well()
 
 
 def test_checks_go_by_http2(before, nginx, tmp_path):

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{End, Multiplexer, Stream, speak_body, tell};
 use crate::core::interest::Interest;
@@ -23,6 +24,10 @@ use crate::worker::conn::Reach;
 use crate::worker::dial;
 use crate::worker::parked::Presence;
 
+/// A backend that has said nothing for so long, with requests under way, is asked whether it is there; for half
+/// of `timeouts.backend_response`, if that is shorter.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+
 /// The facts of a connection that leads to a backend.
 #[derive(Debug)]
 pub(super) struct BackendEnd {
@@ -34,6 +39,8 @@ pub(super) struct BackendEnd {
     slot: Slot,
     reach: Reach,
     began: Time,
+    /// When something last came.
+    heard: Time,
     /// Why it could not be made.
     failure: Option<Cause>,
     /// The identity of the last stream. It is the number of exchanges so far, too.
@@ -53,8 +60,8 @@ impl Multiplexer {
     ) -> Multiplexer {
         let Dialled { generation, id, home, slot, reach } = dialled;
         let carrier = Rc::new(Carrier::new(wire.fd(), key, Rc::clone(touched)));
-        let (failure, began) = (None, now);
-        let end = BackendEnd { id, home, slot, reach, began, failure, last: 0, unopened: 0 };
+        let (failure, began, heard) = (None, now, now);
+        let end = BackendEnd { id, home, slot, reach, began, heard, failure, last: 0, unopened: 0 };
         Multiplexer {
             machine: Connection::new(Role::Client, Arc::clone(&generation.http2_backend), now),
             wire,
@@ -72,6 +79,7 @@ impl Multiplexer {
             drained: None,
             lingers_since: None,
             presence: Presence::hot(now),
+            owed: Vec::new(),
         }
     }
 
@@ -123,6 +131,22 @@ impl Multiplexer {
     pub(super) fn connecting_until(&self) -> Option<Time> {
         let End::Backend(end) = &self.end else { return None };
         (end.reach != Reach::Stands).then(|| end.began + self.generation.snapshot.timeouts.connect)
+    }
+
+    /// Takes note that something has come.
+    pub(super) fn note_heard(&mut self, now: Time) {
+        if let End::Backend(end) = &mut self.end {
+            end.heard = now;
+        }
+    }
+
+    /// When a backend that is silent is to be asked whether it is there. A connection that is dead without a word
+    /// would take requests until TCP gives it up.
+    pub(super) fn ping_due(&self) -> Option<Time> {
+        let End::Backend(end) = &self.end else { return None };
+        let quiet = QUIET_MAX.min(self.generation.snapshot.timeouts.backend_response / 2);
+        let is_meant = !self.streams.is_empty() && !self.machine.awaits_pong();
+        is_meant.then(|| end.heard + quiet)
     }
 
     /// Why it could not be made.

@@ -140,6 +140,7 @@ impl<O: Os> Worker<O> {
                 }
                 Ok(_) if lingers => {}
                 Ok(count) => {
+                    mux.note_heard(self.now);
                     self.take_frames(mux, &room[..count], woken);
                     if count < room.len() && !mux.wire.has_more() {
                         break;
@@ -266,6 +267,7 @@ impl<O: Os> Worker<O> {
     /// Drives the sessions that there is news for, serves the connection, and puts it back, or ends it.
     fn go_on_with_streams(&mut self, key: Key, mut mux: Box<Multiplexer>, mut woken: Vec<Key>) {
         let mut numbers = std::mem::take(&mut self.multiplexers.numbers);
+        woken.append(&mut mux.owed);
         for _ in 0..ROUNDS_MAX {
             if mux.is_lost || mux.machine.error().is_some() {
                 mux.lose(&mut woken);
@@ -289,11 +291,16 @@ impl<O: Os> Worker<O> {
             }
         }
         self.multiplexers.numbers = numbers;
-        self.eager.append(&mut woken);
         mux.carrier.serve(false);
-        self.multiplexers.woken = woken;
         mux.settle();
-        if mux.is_over(&mut self.os, self.now) {
+        let is_over = mux.is_over(&mut self.os, self.now);
+        if !woken.is_empty() {
+            // They go on behind the others.
+            mux.owed.append(&mut woken);
+            self.multiplexers.carriers.touched.borrow_mut().push(key);
+        }
+        self.multiplexers.woken = woken;
+        if is_over && mux.owed.is_empty() {
             self.end_multiplexer(key, *mux);
         } else {
             self.conns.put_multiplexer(key, mux);
@@ -435,7 +442,11 @@ impl<O: Os> Worker<O> {
         for key in all {
             if let Some(mux) = self.take_multiplexer(key) {
                 mux.carrier.serve(false);
-                self.end_multiplexer(key, *mux);
+                if let End::Backend(end) = &mux.end {
+                    self.multiplexers.carriers.forget(end.home, key);
+                }
+                self.conns.end_multiplexer(key, None, false);
+                mux.wire.close(&mut self.os);
             }
         }
     }

@@ -303,6 +303,12 @@ impl Connection {
         }
     }
 
+    /// Whether a PING is out that the peer has not answered.
+    #[must_use]
+    pub fn awaits_pong(&self) -> bool {
+        self.ping.is_some()
+    }
+
     /// Says that the connection is going to end; streams that the peer has under way are still taken (RFC 9113 §6.8).
     pub fn drain(&mut self) {
         if self.admitted.is_none() && self.error.is_none() {

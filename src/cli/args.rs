@@ -100,7 +100,7 @@ pub(super) struct RunArgs {
     /// Addresses for clients; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
     pub(super) listen: Vec<Address>,
-    /// A backend: HOST:PORT, https://HOST[:PORT], unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
+    /// A backend: HOST:PORT, https://HOST[:PORT], h2c://HOST:PORT, unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
     #[arg(long, value_name = "ADDR[,weight=N]", value_parser = backend)]
     pub(super) backend: Vec<BackendFlag>,
     /// The authorities that issued the certificates of `https://` backends, or those certificates themselves, in

@@ -80,6 +80,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     };
     let mut warnings: Vec<String> = loaded.warnings.iter().map(|warnings| warnings.render(colour)).collect();
     if let ([pool], false) = (loaded.snapshot.pools.as_mut_slice(), args.backend.is_empty()) {
+        tls_info::put_protocol(args, pool)?;
         warnings.extend(tls_info::put(args, pool, &mut loaded.tls)?);
         let sources = args.backend.iter().map(|flag| &flag.source);
         warnings.extend(named::put(sources, pool, &mut loaded.answers, &mut names)?);

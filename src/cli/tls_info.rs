@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use pollux::snapshot::Pool;
+use pollux::snapshot::{BackendProtocol, Pool};
 use pollux::tls::{Handles, Origination, OriginationRules, Unusable};
 
 use super::Failure;
@@ -13,6 +13,28 @@ use super::args::{RunArgs, VerifyArg};
 const UNVERIFIED: &str = "\
 warning: the certificates of backends are not verified: anybody on the way can take the place of one
   = help: name who has issued them instead: --backend-ca FILE";
+
+/// Has `pool` speak HTTP/2 if its backends are written with `h2c://`.
+///
+/// # Errors
+/// When some are written with it and others are not, or when the pool of the file speaks TLS.
+pub(super) fn put_protocol(args: &RunArgs, pool: &mut Pool) -> Result<(), Failure> {
+    if !args.backend.iter().any(|flag| flag.is_h2c) {
+        return Ok(());
+    }
+    if !args.backend.iter().all(|flag| flag.is_h2c) {
+        return Err(Failure::usage(
+            "some backends are written with h2c://, and others are not\n  = help: write it before all of them, or serve two pools of a configuration: pollux -c FILE",
+        ));
+    }
+    if pool.tls.is_some() {
+        return Err(Failure::usage(
+            "h2c:// is HTTP/2 without TLS, and the pool of the file speaks TLS\n  = help: write https:// or no scheme, and `protocol = \"h2\"` in the pool",
+        ));
+    }
+    pool.protocol = BackendProtocol::Http2;
+    Ok(())
+}
 
 /// Has `pool` speak TLS if its backends are written with `https://`, by what the other flags say of it. Where
 /// they are not, it speaks as its file says. Returns a warning if nothing is verified.

@@ -14,6 +14,8 @@ const EXPECTED: &str = "expected ADDRESS[,weight=N]";
 
 const HTTPS: &str = "https://";
 
+const H2C: &str = "h2c://";
+
 /// A backend as a flag names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendFlag {
@@ -21,6 +23,8 @@ pub struct BackendFlag {
     pub source: BackendSource,
     /// Whether it was written with `https://`.
     pub is_https: bool,
+    /// Whether it was written with `h2c://`.
+    pub is_h2c: bool,
 }
 
 /// The meaning of a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `https://host`,
@@ -65,7 +69,7 @@ pub fn parse_backend_flag(text: &str) -> Result<BackendFlag, ValueError> {
         }
         None => BackendSource::Given(Backend::new(written, parse_backend_literal(address)?, weight)),
     };
-    Ok(BackendFlag { source, is_https: is_https(written) })
+    Ok(BackendFlag { source, is_https: is_https(written), is_h2c: is_h2c(written) })
 }
 
 /// Whether an address says that it is spoken to with TLS.
@@ -73,25 +77,31 @@ pub(crate) fn is_https(text: &str) -> bool {
     text.starts_with(HTTPS)
 }
 
-/// An address without `https://`, which says how it is spoken to; that has a port where none is named.
+/// Whether an address says that it is spoken to by HTTP/2 without TLS.
+pub(crate) fn is_h2c(text: &str) -> bool {
+    text.starts_with(H2C)
+}
+
+/// An address without `https://` or `h2c://`, which say how it is spoken to; such an address has a port where none
+/// is named.
 ///
 /// # Errors
 ///
 /// When there is a path behind it.
 pub(crate) fn without_scheme(text: &str) -> Result<Cow<'_, str>, ValueError> {
-    let Some(rest) = text.strip_prefix(HTTPS) else { return Ok(Cow::Borrowed(text)) };
+    let schemes = [(HTTPS, 443, "expected https://host:port"), (H2C, 80, "expected h2c://host:port")];
+    let found = schemes
+        .iter()
+        .find_map(|(scheme, port, expected)| Some((scheme, port, expected, text.strip_prefix(scheme)?)));
+    let Some((scheme, port, expected, rest)) = found else { return Ok(Cow::Borrowed(text)) };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if let Some((authority, _)) = rest.split_once('/') {
-        let help = format!("write {}", quote(&format!("{HTTPS}{authority}")));
-        return Err(ValueError::new(
-            "the address of a backend has no path",
-            "expected https://host:port",
-            help,
-        ));
+        let help = format!("write {}", quote(&format!("{scheme}{authority}")));
+        return Err(ValueError::new("the address of a backend has no path", expected, help));
     }
     let has_port =
         rest.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    Ok(if has_port { Cow::Borrowed(rest) } else { Cow::Owned(format!("{rest}:443")) })
+    Ok(if has_port { Cow::Borrowed(rest) } else { Cow::Owned(format!("{rest}:{port}")) })
 }
 
 /// The question that `text` asks, of the system, with the path of a file as it is written; `None` if it is an
@@ -171,7 +181,17 @@ mod tests {
                 BackendSource::Given(backend) => backend.address.to_string(),
                 BackendSource::Asked { question, .. } => question.to_string(),
             };
-            assert_eq!((found.as_str(), flag.is_https), (address, true));
+            assert_eq!((found.as_str(), flag.is_https, flag.is_h2c), (address, true, false));
+        }
+        for (text, address) in
+            [("h2c://127.0.0.1:9001,weight=2", "127.0.0.1:9001"), ("h2c://[::1]", "[::1]:80")]
+        {
+            let flag = parse_backend_flag(text).unwrap();
+            let BackendSource::Given(backend) = flag.source else { panic!("{text} is an address") };
+            assert_eq!(
+                (backend.address.to_string().as_str(), flag.is_https, flag.is_h2c),
+                (address, false, true)
+            );
         }
         assert!(!parse_backend_flag("127.0.0.1:9443").unwrap().is_https);
     }
@@ -187,6 +207,7 @@ mod tests {
             ("127.0.0.1:1,", "unknown option ``"),
             (",weight=1", "the address is empty"),
             ("https://app/path", "the address of a backend has no path"),
+            ("h2c://app/path", "the address of a backend has no path"),
             ("https://:443", "the address has a port but no host"),
             ("app:0", "nothing can connect to port 0"),
             ("srv:app:80", "`srv:app:80` has a port"),

@@ -18,7 +18,7 @@ use std::fmt;
 pub use address::{Resolve, parse_backend_literal, parse_backend_text, parse_bind, resolve};
 pub(crate) use address::{backend_addresses, bind_address, host_and_port};
 pub use backend::{BackendFlag, parse_backend_flag};
-pub(crate) use backend::{is_https, named, question, without_scheme};
+pub(crate) use backend::{is_h2c, is_https, named, question, without_scheme};
 pub(crate) use dns::{parse_server, service_name};
 pub use duration::parse_duration;
 pub(crate) use duration::show_duration;

@@ -76,6 +76,12 @@ def test_nginx_serves_requests_of_both_versions(before, nginx, tmp_path):
     assert log_of(proxy).count("reused=false") == 1
 
 
+def test_a_flag_says_that_a_backend_takes_http2(pollux, nginx, tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    proxy = pollux(f"h2c://{nginx_h2c(nginx, tmp_path)}")
+    assert curl(proxy.url("/a.txt")) == b"a"
+
+
 def test_over_tls_the_version_is_agreed_on(tls_pollux, nginx, authority, tmp_path):
     root = tmp_path / "root"
     root.mkdir()

@@ -25,6 +25,7 @@ pub(super) mod listeners;
 pub(super) mod names;
 pub(super) mod pools;
 pub(super) mod process;
+mod protocol;
 pub(super) mod resolver;
 pub(super) mod retries;
 pub(super) mod routes;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::backends::{Around, is_weightless, sources};
 use super::names::{self, NAME_LEN_MAX};
+use super::protocol;
 use super::resolver::resolver;
 use super::site::Site;
 use super::tls;
@@ -17,7 +18,7 @@ use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::discovery;
-use crate::snapshot::{BackendProtocol, BackendSource, Balance, Pool};
+use crate::snapshot::{BackendSource, Balance, Pool};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -97,9 +98,9 @@ fn pool(
         None | Some(_) => {}
     }
     warn_of_never_full(&pool.balance, &sources, table, findings);
+    protocol::check(&mut pool, table, findings);
     let tls = tls::of_pool(name, pool.protocol, table, site, findings);
     settings?;
-    refuse_announcing_streams(&pool, table, findings);
     pool.tls = tls?;
     pool.sources = sources;
     discovery::fill(&mut pool, &site.answers);
@@ -108,23 +109,6 @@ fn pool(
     }
     findings.since(before)?;
     Ok(pool)
-}
-
-/// A PROXY header speaks for one client, and a connection that carries streams serves many.
-fn refuse_announcing_streams(pool: &Pool, table: Reader<'_>, findings: &mut Findings) {
-    if pool.protocol == BackendProtocol::Http2
-        && pool.announce.is_some()
-        && let Some((_, place)) = table.text("protocol")
-    {
-        findings.push(
-            Diagnostic::new(
-                Code::Contradiction,
-                "a PROXY header cannot speak for all clients of a connection",
-            )
-            .mark(place, "each connection carries requests of many clients")
-            .help("remove `proxy_protocol`: X-Forwarded-For and Forwarded name the client of each request"),
-        );
-    }
 }
 
 /// A time, or `false` for none; `true` is `default`.

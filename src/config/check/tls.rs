@@ -426,16 +426,22 @@ pub(super) fn of_pool(
     Ok(Some(rules))
 }
 
-/// Where a backend says `https://`, if one does. Either all do, or `tls` stands for all.
-fn check_schemes(name: &str, pool: Reader<'_>, findings: &mut Findings) -> Option<Place> {
+/// The addresses of the backends as they are written, and where.
+pub(super) fn addresses(pool: Reader<'_>) -> Vec<(String, Place)> {
     let address = |node: &crate::config::doc::Node| {
         let text = node.text().map(str::to_owned).or_else(|| {
             let table = Reader::new(node.table()?, &language::BACKEND);
             table.text("address").map(|(text, _)| text.to_owned())
         });
-        text.map(|text| (value::is_https(&text), node.place))
+        text.map(|text| (text, node.place))
     };
-    let all: Vec<(bool, Place)> = pool.list("backends").iter().filter_map(address).collect();
+    pool.list("backends").iter().filter_map(address).collect()
+}
+
+/// Where a backend says `https://`, if one does. Either all do, or `tls` stands for all.
+fn check_schemes(name: &str, pool: Reader<'_>, findings: &mut Findings) -> Option<Place> {
+    let all: Vec<(bool, Place)> =
+        addresses(pool).into_iter().map(|(text, place)| (value::is_https(&text), place)).collect();
     let first = all.iter().find(|(is_https, _)| *is_https)?.1;
     if let Some((_, plain)) = all.iter().find(|(is_https, _)| !*is_https)
         && !pool.has("tls")

@@ -229,7 +229,7 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
             r#""h1""#,
             r#""h2""#,
             "The version of HTTP that backends are spoken to. `h2`: HTTP/2, over TLS by ALPN, else by prior knowledge (h2c); a few \
-             connections carry all requests. docs/http2.md says more. HTTP only.",
+             connections carry all requests. `h2c://` before the addresses says the same without TLS. docs/http2.md says more. HTTP only.",
         )
         .at(field!(protocol)),
         key(

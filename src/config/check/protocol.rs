@@ -1,0 +1,67 @@
+//! The version of HTTP that the backends of a pool are spoken to.
+
+use super::tls;
+use crate::config::code::Code;
+use crate::config::excerpt::Place;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::config::value;
+use crate::snapshot::{BackendProtocol, Pool};
+
+/// Holds `protocol` against the addresses, of which `h2c://` says the same, and against the PROXY header.
+pub(super) fn check(pool: &mut Pool, table: Reader<'_>, findings: &mut Findings) {
+    take_schemes(pool, table, findings);
+    refuse_announcing_streams(pool, table, findings);
+}
+
+fn take_schemes(pool: &mut Pool, table: Reader<'_>, findings: &mut Findings) {
+    let all: Vec<(bool, Place)> =
+        tls::addresses(table).into_iter().map(|(text, place)| (value::is_h2c(&text), place)).collect();
+    let Some((_, first)) = all.iter().find(|(is_h2c, _)| *is_h2c) else { return };
+    let mut contradict = |place: Place, mark: &str, help: &str| {
+        let message =
+            format!("it is not clear how the backends of the pool {} are spoken to", quote(&pool.name));
+        findings.push(
+            Diagnostic::new(Code::Contradiction, message)
+                .mark(place, mark)
+                .mark(*first, "and this one is HTTP/2 without TLS")
+                .help(help),
+        );
+    };
+    if let Some((_, other)) = all.iter().find(|(is_h2c, _)| !*is_h2c) {
+        contradict(
+            *other,
+            "this one does not say",
+            "write `h2c://` before all of them, or put them into two pools",
+        );
+    }
+    if let Some(entry) = table.entry("tls") {
+        contradict(
+            entry.key_place,
+            "this is TLS",
+            "remove `tls`, or write `protocol = \"h2\"` and no `h2c://`",
+        );
+    }
+    if let Some(("h1", place)) = table.text("protocol") {
+        contradict(place, "this is HTTP/1.1", "remove one of the two");
+    }
+    pool.protocol = BackendProtocol::Http2;
+}
+
+/// A PROXY header speaks for one client, and a connection that carries streams serves many.
+fn refuse_announcing_streams(pool: &Pool, table: Reader<'_>, findings: &mut Findings) {
+    if pool.protocol == BackendProtocol::Http2
+        && pool.announce.is_some()
+        && let Some((_, place)) = table.text("proxy_protocol")
+    {
+        findings.push(
+            Diagnostic::new(
+                Code::Contradiction,
+                "a PROXY header cannot speak for all clients of a connection",
+            )
+            .mark(place, "HTTP/2 connections carry requests of many clients")
+            .help("remove it: X-Forwarded-For and Forwarded name the client of each request"),
+        );
+    }
+}

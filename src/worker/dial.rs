@@ -148,8 +148,7 @@ impl<O: Os> Driver<'_, O> {
         let slot = Slot::open(lease.state())?;
         Some(match self.begin_connect(id) {
             Ok(Connecting::Done(fd)) => {
-                self.generation.meters.note_connected(id, Duration::ZERO);
-                self.generation.pools.backend(id).note_connect(true);
+                self.note_done(id);
                 let (wire, reach) = self.wire_to(conn, id, fd, Reach::Stands);
                 conn.attach(Link::new(wire, self.conns.insert_in_use(self.key), slot), reach, lease);
                 match reach {
@@ -179,6 +178,12 @@ impl<O: Os> Driver<'_, O> {
         outcome
     }
 
+    /// Counts a connect that was done at once.
+    fn note_done(&self, id: BackendId) {
+        self.generation.meters.note_connected(id, Duration::ZERO);
+        self.generation.pools.backend(id).note_connect(true);
+    }
+
     fn connect_fault(&mut self, index: usize, fault: ConnectFault) -> ConnectOutcome {
         match fault {
             ConnectFault::Busy => {
@@ -205,7 +210,10 @@ impl<O: Os> Driver<'_, O> {
             None => {
                 let slot = Slot::open(lease.state())?;
                 let (fd, reach) = match self.begin_connect(id) {
-                    Ok(Connecting::Done(fd)) => (fd, Reach::Stands),
+                    Ok(Connecting::Done(fd)) => {
+                        self.note_done(id);
+                        (fd, Reach::Stands)
+                    }
                     Ok(Connecting::Pending(fd)) => (fd, Reach::Connecting),
                     Err(fault) => return Some(self.connect_fault(index, fault)),
                 };

@@ -82,6 +82,16 @@ def test_a_flag_says_that_a_backend_takes_http2(pollux, nginx, tmp_path):
     assert curl(proxy.url("/a.txt")) == b"a"
 
 
+def test_a_backend_at_a_unix_socket(before, toy, tmp_path):
+    # Such a connect is done at once.
+    place = f"unix:{tmp_path}/toy.sock"
+    toy("echo", listen=place)
+    proxy = before(place)
+    for _ in range(3):
+        assert json.loads(curl(url(proxy)))["method"] == "GET"
+    assert log_of(proxy).count("reused=false") == 1
+
+
 def test_over_tls_the_version_is_agreed_on(tls_pollux, nginx, authority, tmp_path):
     root = tmp_path / "root"
     root.mkdir()

@@ -12,6 +12,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use super::Crypto;
 use super::certificate::{self, CertificateFault, Trouble};
 use super::termination::{roots, versions};
+use crate::h2::ALPN;
 use crate::snapshot::{Address, Backend, BackendProtocol, OriginationFiles, OriginationRules, Verify};
 
 /// The advice where the machine lacks the trusted certificates.
@@ -127,7 +128,7 @@ impl Origination {
         client.resumption = Resumption::in_memory_sessions(REMEMBERED);
         client.alpn_protocols = match rules.protocol {
             BackendProtocol::Http1 => vec![b"http/1.1".to_vec()],
-            BackendProtocol::Http2 => vec![b"h2".to_vec()],
+            BackendProtocol::Http2 => vec![ALPN.into()],
         };
         Ok(client)
     }

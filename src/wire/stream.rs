@@ -217,12 +217,12 @@ impl StreamWire {
 }
 
 impl StreamHandle {
-    /// Does something with what the client says.
+    /// Does something with the words of the peer.
     pub fn down<T>(&self, act: impl FnOnce(&mut Downward) -> T) -> T {
         act(&mut self.0.down.borrow_mut())
     }
 
-    /// Does something with the answer of the exchange.
+    /// Does something with the words of the exchange.
     pub fn up<T>(&self, act: impl FnOnce(&mut Upward) -> T) -> T {
         act(&mut self.0.up.borrow_mut())
     }

@@ -115,12 +115,25 @@ impl Multiplexer {
     pub(super) fn new(conn: Conn, key: Key, touched: &Touched, now: Time) -> Option<Multiplexer> {
         let Conn { session, client, generation, listener_state, counted, .. } = conn;
         let wire = client?;
-        let config = Arc::clone(&generation.http2);
+        let machine = Connection::new(Role::Server, Arc::clone(&generation.http2), now);
+        let end = End::Client { origin: session.into_carrier(), listener_state, counted };
         let carrier = Rc::new(Carrier::new(wire.fd(), key, Rc::clone(touched)));
-        Some(Multiplexer {
-            machine: Connection::new(Role::Server, config, now),
+        Some(Multiplexer::of(wire, machine, end, carrier, generation, now))
+    }
+
+    /// One without streams, of which nothing was read or written.
+    fn of(
+        wire: Wire,
+        machine: Connection,
+        end: End,
+        carrier: Rc<Carrier>,
+        generation: Rc<Generation>,
+        now: Time,
+    ) -> Multiplexer {
+        Multiplexer {
             wire,
-            end: End::Client { origin: session.into_carrier(), listener_state, counted },
+            machine,
+            end,
             streams: Vec::new(),
             held: 0,
             carrier,
@@ -135,7 +148,7 @@ impl Multiplexer {
             lingers_since: None,
             presence: Presence::hot(now),
             owed: Vec::new(),
-        })
+        }
     }
 
     fn find(&self, id: u32) -> Option<usize> {

@@ -22,7 +22,6 @@ use crate::wire::{Broken, Carrier, Hold, Shaken, Standing, StreamWire, Touched, 
 use crate::worker::carriers::Dialled;
 use crate::worker::conn::Reach;
 use crate::worker::dial;
-use crate::worker::parked::Presence;
 
 /// A backend that has said nothing for so long, with requests under way, is asked whether it is there; for half
 /// of `timeouts.backend_response`, if that is shorter.
@@ -35,7 +34,6 @@ pub(super) struct BackendEnd {
     id: BackendId,
     pub(super) home: Key,
     /// Counts one connection of the backend, until it is dropped.
-    #[expect(dead_code, reason = "it counts while it lives")]
     slot: Slot,
     reach: Reach,
     began: Time,
@@ -62,24 +60,11 @@ impl Multiplexer {
         let carrier = Rc::new(Carrier::new(wire.fd(), key, Rc::clone(touched)));
         let (failure, began, heard) = (None, now, now);
         let end = BackendEnd { id, home, slot, reach, began, heard, failure, last: 0, unopened: 0 };
+        let machine = Connection::new(Role::Client, Arc::clone(&generation.http2_backend), now);
+        let is_blocked = reach != Reach::Stands;
         Multiplexer {
-            machine: Connection::new(Role::Client, Arc::clone(&generation.http2_backend), now),
-            wire,
-            end: End::Backend(end),
-            streams: Vec::new(),
-            held: 0,
-            carrier,
-            pending: Vec::new(),
-            written: 0,
-            is_blocked: reach != Reach::Stands,
-            has_ended: false,
-            is_lost: false,
-            generation,
-            used: now,
-            drained: None,
-            lingers_since: None,
-            presence: Presence::hot(now),
-            owed: Vec::new(),
+            is_blocked,
+            ..Multiplexer::of(wire, machine, End::Backend(end), carrier, generation, now)
         }
     }
 
@@ -179,7 +164,7 @@ impl Multiplexer {
                 return true;
             }
             self.generation.meters.note_connected(end.id, now.since(end.began));
-            self.generation.pools.backend(end.id).note_connect(true);
+            end.slot.backend().note_connect(true);
             end.reach = if self.wire.is_plain() { Reach::Stands } else { Reach::Handshaking };
         }
         if end.reach == Reach::Handshaking

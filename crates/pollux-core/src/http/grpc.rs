@@ -16,17 +16,22 @@ pub fn status_of(fields: &[FieldLine<'_>]) -> Option<GrpcStatus> {
     fields.iter().find(is_status).map(|field| GrpcStatus::read(trim(field.value)))
 }
 
-/// Whether a request is a call: POST by HTTP/2, of the type `application/grpc`. gRPC-Web is not gRPC here: its
-/// clients run in browsers, read the HTTP status, and cannot see trailers.
+/// Whether a value of Content-Type is that of gRPC: `application/grpc`. gRPC-Web is not gRPC here: its clients run
+/// in browsers, read the HTTP status, and cannot see trailers.
+#[must_use]
+pub fn is_type(kind: &[u8]) -> bool {
+    const KIND: &[u8] = b"application/grpc";
+    let begins = kind.get(..KIND.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(KIND));
+    begins && matches!(kind.get(KIND.len()), None | Some(b'+' | b';' | b' '))
+}
+
+/// Whether a request is a call: POST by HTTP/2, of [that type](is_type).
 #[must_use]
 pub fn is_call(head: &Head<'_>) -> bool {
-    const KIND: &[u8] = b"application/grpc";
     if head.version != Version::Http2 || head.method_text != "POST" {
         return false;
     }
-    let kind = head.fields.iter().find(|field| field.name == "content-type").map_or(&b""[..], |it| it.value);
-    let begins = kind.get(..KIND.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(KIND));
-    begins && matches!(kind.get(KIND.len()), None | Some(b'+' | b';' | b' '))
+    head.fields.iter().find(|field| field.name == "content-type").is_some_and(|field| is_type(field.value))
 }
 
 /// The milliseconds that the caller gives a call (`grpc-timeout`), counted up; more than a u32 holds are as many

@@ -6,6 +6,7 @@ use crate::h2::encoder::{FieldBlock, Strings};
 use crate::h2::fields::HeaderField;
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::has_no_body;
+use crate::http::grpc;
 use crate::http::scan::{HeadLimits, HeadScan};
 use crate::lane::framer::Framer;
 use crate::message::{Name, Nominated};
@@ -235,9 +236,10 @@ impl Upward {
             200..300 if self.is_connect => (501, &b"501"[..]),
             status => (status, digits),
         };
-        pseudo(&mut self.block, b":status", digits);
-        let passes = |name: &[u8], kind| {
-            !(self.has_switched && (kind == Name::ContentLength || name.eq_ignore_ascii_case(SOCKET_ACCEPT)))
+        push_lower(&mut self.block, b":status", digits);
+        let has_switched = self.has_switched;
+        let passes = |_: &mut FieldBlock, name: &[u8], _: &[u8], kind| {
+            !(has_switched && (kind == Name::ContentLength || name.eq_ignore_ascii_case(SOCKET_ACCEPT)))
         };
         let Framing { length, is_chunked } = push_fields(&mut self.block, &mut self.name, lines, passes)?;
         self.buffer.skip(end);
@@ -271,21 +273,20 @@ impl Upward {
         let mut words = lines.next().into_iter().flat_map(|line| line.split(|byte| *byte == b' '));
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return Err(BrokenText) };
         let is_head = method == b"HEAD";
-        pseudo(&mut self.block, b":method", method);
-        pseudo(&mut self.block, b":scheme", scheme);
+        push_lower(&mut self.block, b":method", method);
+        push_lower(&mut self.block, b":scheme", scheme);
         let host = lines.clone().filter_map(field).find(|(name, _)| Name::of(name) == Name::Host);
         if let Some((_, host)) = host {
-            pseudo(&mut self.block, b":authority", host);
+            push_lower(&mut self.block, b":authority", host);
         }
-        pseudo(&mut self.block, b":path", target);
-        let is_grpc = |(name, value): (&[u8], &[u8])| {
-            name.eq_ignore_ascii_case(b"content-type") && value.starts_with(b"application/grpc")
+        push_lower(&mut self.block, b":path", target);
+        let passes = |block: &mut FieldBlock, name: &[u8], value: &[u8], kind| {
+            // TE speaks of one connection, and was taken out; gRPC servers ask each hop for it.
+            if name.eq_ignore_ascii_case(b"content-type") && grpc::is_type(value) {
+                push_lower(block, b"te", b"trailers");
+            }
+            kind != Name::Host
         };
-        // TE speaks of one connection, and was taken out; gRPC servers ask each hop for it.
-        if lines.clone().filter_map(field).any(is_grpc) {
-            push(&mut self.block, &mut self.name, b"te", b"trailers");
-        }
-        let passes = |_: &[u8], kind| kind != Name::Host;
         let Framing { length, is_chunked } = push_fields(&mut self.block, &mut self.name, lines, passes)?;
         self.buffer.skip(end);
         let framer = match (is_chunked, length) {
@@ -349,17 +350,17 @@ struct Framing {
     is_chunked: bool,
 }
 
-/// Appends the fields of a head that pass, without those of the connection.
+/// Appends the fields of a head that pass, without those of the connection. `passes` may put others before one.
 fn push_fields<'a>(
     block: &mut FieldBlock,
     scratch: &mut Vec<u8>,
     lines: impl Iterator<Item = &'a [u8]>,
-    passes: impl Fn(&[u8], Name) -> bool,
+    passes: impl Fn(&mut FieldBlock, &[u8], &[u8], Name) -> bool,
 ) -> Result<Framing, BrokenText> {
     let mut framing = Framing { length: None, is_chunked: false };
     for (name, value) in lines.filter_map(field) {
         let kind = Name::of(name);
-        if !passes(name, kind) {
+        if !passes(block, name, value, kind) {
             continue;
         }
         framing.is_chunked |= kind == Name::TransferEncoding;
@@ -373,7 +374,8 @@ fn push_fields<'a>(
     Ok(framing)
 }
 
-fn pseudo(block: &mut FieldBlock, name: &[u8], value: &[u8]) {
+/// Appends a field whose name is in small letters.
+fn push_lower(block: &mut FieldBlock, name: &[u8], value: &[u8]) {
     block.push(HeaderField { name, value, is_secret: false }, Strings::Plain);
 }
 
@@ -402,5 +404,5 @@ fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 fn push(block: &mut FieldBlock, scratch: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     scratch.clear();
     scratch.extend(name.iter().map(u8::to_ascii_lowercase));
-    block.push(HeaderField { name: scratch, value, is_secret: false }, Strings::Plain);
+    push_lower(block, scratch, value);
 }

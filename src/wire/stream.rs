@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
-use crate::h2::bridge::{Downward, Unread, Upward};
+use crate::h2::bridge::{Inward, Outward, Unread};
 use crate::os::{Fd, IoFault};
 
 /// The keys of connections whose streams their exchanges have touched.
@@ -93,8 +93,8 @@ pub enum Standing {
 struct Ends {
     number: u32,
     carrier: Rc<Carrier>,
-    down: RefCell<Downward>,
-    up: RefCell<Upward>,
+    inward: RefCell<Inward>,
+    outward: RefCell<Outward>,
     hold: Cell<Hold>,
     /// The exchange was told that there is no room.
     is_blocked: Cell<bool>,
@@ -127,12 +127,17 @@ pub struct StreamHandle(Rc<Ends>);
 
 /// The two ends of a stream.
 #[must_use]
-pub fn stream(number: u32, carrier: &Rc<Carrier>, down: Downward, up: Upward) -> (StreamWire, StreamHandle) {
+pub fn stream(
+    number: u32,
+    carrier: &Rc<Carrier>,
+    inward: Inward,
+    outward: Outward,
+) -> (StreamWire, StreamHandle) {
     let ends = Rc::new(Ends {
         number,
         carrier: Rc::clone(carrier),
-        down: RefCell::new(down),
-        up: RefCell::new(up),
+        inward: RefCell::new(inward),
+        outward: RefCell::new(outward),
         hold: Cell::new(Hold::Held),
         is_blocked: Cell::new(false),
         is_noted: Cell::new(false),
@@ -169,15 +174,15 @@ impl StreamWire {
     /// Whether the peer has given the stream up, or the connection is lost.
     #[must_use]
     pub fn is_reset(&self) -> bool {
-        self.0.down.borrow().is_reset()
+        self.0.inward.borrow().is_reset()
     }
 
     pub(super) fn has_more(&self) -> bool {
-        self.0.down.borrow().has_more()
+        self.0.inward.borrow().has_more()
     }
 
     pub(super) fn read(&self, room: &mut [u8]) -> Result<usize, IoFault> {
-        let read = self.0.down.borrow_mut().read(room).map_err(|unread| match unread {
+        let read = self.0.inward.borrow_mut().read(room).map_err(|unread| match unread {
             Unread::Blocked => IoFault::Blocked,
             Unread::Lost => IoFault::Lost,
         });
@@ -188,10 +193,10 @@ impl StreamWire {
     }
 
     pub(super) fn write(&self, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
-        if self.0.down.borrow().is_reset() {
+        if self.0.inward.borrow().is_reset() {
             return Err(IoFault::Lost);
         }
-        let count = self.0.up.borrow_mut().write(head, body);
+        let count = self.0.outward.borrow_mut().write(head, body);
         if count < head.len() + body.len() {
             self.0.is_blocked.set(true);
         }
@@ -203,13 +208,13 @@ impl StreamWire {
     }
 
     pub(super) fn finish(&self) {
-        self.0.up.borrow_mut().finish();
+        self.0.outward.borrow_mut().finish();
         self.0.touch();
     }
 
     pub(super) fn let_go(self, hold: Hold) {
         if hold == Hold::Closed {
-            self.0.up.borrow_mut().finish();
+            self.0.outward.borrow_mut().finish();
         }
         self.0.hold.set(hold);
         self.0.touch();
@@ -218,19 +223,19 @@ impl StreamWire {
 
 impl StreamHandle {
     /// Does something with the words of the peer.
-    pub fn down<T>(&self, act: impl FnOnce(&mut Downward) -> T) -> T {
-        act(&mut self.0.down.borrow_mut())
+    pub fn inward<T>(&self, act: impl FnOnce(&mut Inward) -> T) -> T {
+        act(&mut self.0.inward.borrow_mut())
     }
 
     /// Does something with the words of the exchange.
-    pub fn up<T>(&self, act: impl FnOnce(&mut Upward) -> T) -> T {
-        act(&mut self.0.up.borrow_mut())
+    pub fn outward<T>(&self, act: impl FnOnce(&mut Outward) -> T) -> T {
+        act(&mut self.0.outward.borrow_mut())
     }
 
     /// The memory of what waits in both directions, in bytes.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.0.down.borrow().capacity() + self.0.up.borrow().capacity()
+        self.0.inward.borrow().capacity() + self.0.outward.borrow().capacity()
     }
 
     /// The state of the exchange's end. The next touch is noted again.
@@ -248,7 +253,7 @@ impl StreamHandle {
     /// Tells the exchange that the backend has not processed the request.
     pub fn refuse(&self) {
         self.0.is_refused.set(true);
-        self.down(Downward::reset);
+        self.inward(Inward::reset);
     }
 
     /// Whether the exchange waits for room that there is now.

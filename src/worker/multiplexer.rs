@@ -19,7 +19,7 @@ use super::parked::Presence;
 use crate::core::interest::Interest;
 use crate::core::slab::Key;
 use crate::core::time::Time;
-use crate::h2::bridge::{Downward, Outgoing, Upward};
+use crate::h2::bridge::{Inward, Outgoing, Outward};
 use crate::h2::connection::{CannotSend, Connection, Incoming, NewResponse, Role};
 use crate::h2::frame::ErrorCode;
 use crate::os::{Fd, IoFault, Os};
@@ -232,29 +232,29 @@ impl Multiplexer {
             return;
         }
         let (machine, handle) = (&mut self.machine, handle.clone());
-        if handle.up(|up| speak(machine, number, up, now)).is_err() {
+        if handle.outward(|outward| speak(machine, number, outward, now)).is_err() {
             // A part of the answer has gone out, and must not look like the whole.
             self.machine.reset(number, ErrorCode::INTERNAL_ERROR);
-            handle.down(Downward::reset);
+            handle.inward(Inward::reset);
             woken.push(session);
             self.drop_stream(place, now);
             return;
         }
-        let is_tunnel = is_connect && handle.up(|up| up.has_switched());
-        if is_tunnel && handle.down(Downward::open_tunnel) {
+        let is_tunnel = is_connect && handle.outward(|outward| outward.has_switched());
+        if is_tunnel && handle.inward(Inward::open_tunnel) {
             woken.push(session);
         }
         // The backend may end its direction of a tunnel before the client ends the other one.
-        if handle.up(|up| up.is_over()) && !(is_tunnel && hold == Hold::Held) {
-            if !handle.down(|down| down.is_whole()) {
+        if handle.outward(|outward| outward.is_over()) && !(is_tunnel && hold == Hold::Held) {
+            if !handle.inward(|inward| inward.is_whole()) {
                 self.machine.linger(now, number, DROPPED_MAX);
             }
-            handle.down(Downward::close);
+            handle.inward(Inward::close);
             woken.push(session);
             self.drop_stream(place, now);
             return;
         }
-        let room = handle.down(|down| down.room(AHEAD));
+        let room = handle.inward(|inward| inward.room(AHEAD));
         self.count_stream(place);
         self.machine.grant(number, u32::try_from(room).unwrap_or(u32::MAX), AHEAD as u32);
     }
@@ -311,9 +311,9 @@ impl Multiplexer {
             self.pending.extend_from_slice(&piece.head);
             let Stream { session, ref handle, .. } = self.streams[place];
             let length = piece.length as usize;
-            handle.up(|up| {
-                self.pending.extend_from_slice(&up.body()[..length]);
-                up.send(length, piece.ends_stream);
+            handle.outward(|outward| {
+                self.pending.extend_from_slice(&outward.body()[..length]);
+                outward.send(length, piece.ends_stream);
             });
             if handle.take_blocked() {
                 woken.push(session);
@@ -349,7 +349,7 @@ impl Multiplexer {
             match stream.number {
                 // Nothing of it has gone out.
                 0 => stream.handle.refuse(),
-                _ => stream.handle.down(Downward::reset),
+                _ => stream.handle.inward(Inward::reset),
             }
             woken.push(stream.session);
         }
@@ -376,7 +376,7 @@ impl Multiplexer {
         while let Ok(Some(incoming)) = self.machine.expire(now) {
             if let Incoming::Reset { stream, token, .. } = incoming {
                 let id = self.id_of(stream, token);
-                tell(self, id, woken, Downward::reset);
+                tell(self, id, woken, Inward::reset);
                 if let Some(place) = self.find(id) {
                     self.drop_stream(place, now);
                 }
@@ -427,30 +427,30 @@ impl Multiplexer {
 }
 
 /// Says what an exchange has to say on the stream of a client.
-fn speak(machine: &mut Connection, number: u32, up: &mut Upward, now: Time) -> Result<(), ()> {
-    while up.awaits_head() {
-        match up.next_outgoing().map_err(drop)? {
+fn speak(machine: &mut Connection, number: u32, outward: &mut Outward, now: Time) -> Result<(), ()> {
+    while outward.awaits_head() {
+        match outward.next_outgoing().map_err(drop)? {
             Some(Outgoing::Head { status, length, ends }) => {
-                let head = NewResponse { status, block: up.block(), length, ends_stream: ends };
+                let head = NewResponse { status, block: outward.block(), length, ends_stream: ends };
                 machine.respond(now, number, head).map_err(drop)?;
             }
             None => return Ok(()),
             Some(Outgoing::Request { .. } | Outgoing::Data { .. } | Outgoing::Trailers) => return Err(()),
         }
     }
-    speak_body(machine, number, up, now)
+    speak_body(machine, number, outward, now)
 }
 
 /// Says what an exchange has to say behind its head.
-fn speak_body(machine: &mut Connection, number: u32, up: &mut Upward, now: Time) -> Result<(), ()> {
-    while let Some(outgoing) = up.next_outgoing().map_err(drop)? {
+fn speak_body(machine: &mut Connection, number: u32, outward: &mut Outward, now: Time) -> Result<(), ()> {
+    while let Some(outgoing) = outward.next_outgoing().map_err(drop)? {
         match outgoing {
             Outgoing::Data { ends } => {
-                let waiting = u32::try_from(up.body().len()).unwrap_or(u32::MAX);
+                let waiting = u32::try_from(outward.body().len()).unwrap_or(u32::MAX);
                 machine.offer(now, number, waiting, ends).map_err(drop)?;
                 return Ok(());
             }
-            Outgoing::Trailers => match machine.trailers(now, number, up.block()) {
+            Outgoing::Trailers => match machine.trailers(now, number, outward.block()) {
                 // The peer has said that it takes no such list; the body is whole without it.
                 Err(CannotSend::TooLarge) => machine.offer(now, number, 0, true).map_err(drop)?,
                 said => said.map_err(drop)?,
@@ -462,9 +462,9 @@ fn speak_body(machine: &mut Connection, number: u32, up: &mut Upward, now: Time)
 }
 
 /// Tells the exchange of the stream `id` what the peer says.
-fn tell(mux: &mut Multiplexer, id: u32, woken: &mut Vec<Key>, say: impl FnOnce(&mut Downward)) {
+fn tell(mux: &mut Multiplexer, id: u32, woken: &mut Vec<Key>, say: impl FnOnce(&mut Inward)) {
     let Some(place) = mux.find(id) else { return };
-    mux.streams[place].handle.down(say);
+    mux.streams[place].handle.inward(say);
     mux.count_stream(place);
     let stream = &mux.streams[place];
     if woken.last() != Some(&stream.session) {

@@ -10,7 +10,7 @@ use crate::core::outcome::Cause;
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::h2::ALPN;
-use crate::h2::bridge::{Downward, Outgoing, Upward};
+use crate::h2::bridge::{Inward, Outgoing, Outward};
 use crate::h2::connection::{Connection, Incoming, NewRequest, Role, WhyReset};
 use crate::h2::frame::ErrorCode;
 use crate::message::BodyLength;
@@ -79,11 +79,11 @@ impl Multiplexer {
     /// A stream for the exchange of `session`, and how far the connection is.
     pub(in crate::worker) fn join(&mut self, session: Key, now: Time) -> (StreamWire, Reach) {
         let is_encrypted = !self.wire.is_plain();
-        let (down, up) = (Downward::new(BodyLength::Empty, false), Upward::of_request(is_encrypted));
+        let (inward, outward) = (Inward::new(BodyLength::Empty, false), Outward::of_request(is_encrypted));
         let End::Backend(end) = &mut self.end else { unreachable!("only backends are joined") };
         end.last += 1;
         end.unopened += 1;
-        let (wire, handle) = stream(end.last, &self.carrier, down, up);
+        let (wire, handle) = stream(end.last, &self.carrier, inward, outward);
         if end.reach != Reach::Stands {
             handle.stand(Standing::Awaited);
         }
@@ -216,12 +216,12 @@ impl Multiplexer {
         }
         let Some(place) = self.find(id) else { return };
         let number = self.streams[place].number;
-        if handle.up(|up| speak_body(&mut self.machine, number, up, now)).is_err() {
+        if handle.outward(|outward| speak_body(&mut self.machine, number, outward, now)).is_err() {
             self.machine.reset(number, ErrorCode::CANCEL);
             self.fail_stream(place, now, woken);
             return;
         }
-        let room = handle.down(|down| down.room(super::AHEAD));
+        let room = handle.inward(|inward| inward.room(super::AHEAD));
         self.machine.grant(number, u32::try_from(room).unwrap_or(u32::MAX), super::AHEAD as u32);
     }
 
@@ -244,9 +244,9 @@ impl Multiplexer {
             return false;
         }
         let machine = &mut self.machine;
-        let opened = handle.up(|up| match up.next_outgoing() {
+        let opened = handle.outward(|outward| match outward.next_outgoing() {
             Ok(Some(Outgoing::Request { length, ends, is_head })) => {
-                let block = up.block();
+                let block = outward.block();
                 let (is_connect, token) = (false, u64::from(id));
                 let request = NewRequest { block, length, ends_stream: ends, is_head, is_connect, token };
                 machine.open(now, request).map(|number| Some((number, is_head))).map_err(drop)
@@ -282,7 +282,7 @@ impl Multiplexer {
     }
 
     fn fail_stream(&mut self, place: usize, now: Time, woken: &mut Vec<Key>) {
-        self.streams[place].handle.down(Downward::reset);
+        self.streams[place].handle.inward(Inward::reset);
         woken.push(self.streams[place].session);
         self.drop_request(place, now);
     }
@@ -302,14 +302,14 @@ impl Multiplexer {
             Incoming::Response { token, ref head, fields, ends_stream, .. } => {
                 let id = token as u32;
                 let is_head = self.find(id).is_some_and(|place| self.streams[place].is_head);
-                tell(self, id, woken, |down| down.head(head, fields, ends_stream, is_head));
+                tell(self, id, woken, |inward| inward.head(head, fields, ends_stream, is_head));
             }
             Incoming::Data { token, bytes, .. } => {
-                tell(self, token as u32, woken, |down| down.data(bytes));
+                tell(self, token as u32, woken, |inward| inward.data(bytes));
             }
-            Incoming::End { token, .. } => tell(self, token as u32, woken, |down| down.end(None)),
+            Incoming::End { token, .. } => tell(self, token as u32, woken, |inward| inward.end(None)),
             Incoming::Trailers { token, fields, .. } => {
-                tell(self, token as u32, woken, |down| down.end(Some(fields)));
+                tell(self, token as u32, woken, |inward| inward.end(Some(fields)));
             }
             Incoming::Reset { token, why, .. } => {
                 let Some(place) = self.find(token as u32) else { return };

@@ -7,7 +7,7 @@ use super::{End, Multiplexer, Stream, tell};
 use crate::core::interest::Ready;
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
-use crate::h2::bridge::{Downward, Upward};
+use crate::h2::bridge::{Inward, Outward};
 use crate::h2::connection::Incoming;
 use crate::h2::fields::Fields;
 use crate::h2::frame::ErrorCode;
@@ -178,14 +178,14 @@ impl<O: Os> Worker<O> {
             }
             Incoming::Malformed { fault, .. } => self.record_refusal(mux, cause_of(fault)),
             Incoming::Data { stream, bytes, .. } => {
-                tell(mux, stream, woken, |down| down.data(bytes));
+                tell(mux, stream, woken, |inward| inward.data(bytes));
             }
-            Incoming::End { stream, .. } => tell(mux, stream, woken, |down| down.end(None)),
+            Incoming::End { stream, .. } => tell(mux, stream, woken, |inward| inward.end(None)),
             Incoming::Trailers { stream, fields, .. } => {
-                tell(mux, stream, woken, |down| down.end(Some(fields)));
+                tell(mux, stream, woken, |inward| inward.end(Some(fields)));
             }
             Incoming::Reset { stream, .. } => {
-                tell(mux, stream, woken, Downward::reset);
+                tell(mux, stream, woken, Inward::reset);
                 if let Some(place) = mux.find(stream) {
                     mux.drop_stream(place, self.now);
                 }
@@ -229,11 +229,11 @@ impl<O: Os> Worker<O> {
         let End::Client { origin, listener_state, .. } = &mux.end else { return };
         let length = request.map_or(BodyLength::Open, |request| request.body);
         let is_head = request.is_ok_and(|request| request.method == Method::Head);
-        let (down, up) = (
-            Downward::new(length, ends),
-            if protocol.is_some() { Upward::of_connect() } else { Upward::new(is_head) },
+        let (inward, outward) = (
+            Inward::new(length, ends),
+            if protocol.is_some() { Outward::of_connect() } else { Outward::new(is_head) },
         );
-        let (wire, handle) = stream(number, &mux.carrier, down, up);
+        let (wire, handle) = stream(number, &mux.carrier, inward, outward);
         let session = origin.stream(self.now);
         let generation = Rc::clone(&mux.generation);
         let key = self.insert_session(session, Wire::Stream(wire), generation, *listener_state);

@@ -5,22 +5,22 @@
 //! HTTP/1.1. The two halves of the bridge stand between the stream and the exchange:
 //!
 //! ```text
-//!                  heads, Data, Trailers              text: a client's body, a backend's response
-//!     Connection ---------------------------> Downward ---------------------> exchange
-//!                <--------------------------- Upward   <---------------------
-//!                  heads, Data, Trailers              text: the answer to a client, the request to a backend
+//!                  heads, Data, Trailers             text: a client's body, a backend's response
+//!     Connection ---------------------------> Inward  ---------------------> exchange
+//!                <--------------------------- Outward <---------------------
+//!                  heads, Data, Trailers             text: the answer to a client, the request to a backend
 //! ```
 //!
 //! Neither half decides anything: [`head`](super::head) has judged what comes, and the exchange what it says. A message that is cut short on one side is cut short on the other, and
 //! never looks complete.
 
-mod downward;
+mod inward;
+mod outward;
 mod solo;
-mod upward;
 
-pub use downward::{Downward, Unread};
+pub use inward::{Inward, Unread};
+pub use outward::{BrokenText, Outgoing, Outward};
 pub use solo::Solo;
-pub use upward::{BrokenText, Outgoing, Upward};
 
 #[cfg(test)]
 mod tests;

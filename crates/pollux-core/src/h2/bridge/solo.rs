@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Downward, Outgoing, Unread, Upward};
+use super::{Inward, Outgoing, Outward, Unread};
 use crate::core::time::Time;
 use crate::h2::connection::{Connection, ConnectionConfig, Incoming, NewRequest, Role};
 use crate::h2::fields::Fields;
@@ -16,8 +16,8 @@ const AHEAD: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Solo {
     machine: Connection,
-    up: Upward,
-    down: Downward,
+    outward: Outward,
+    inward: Inward,
     /// The stream, once the request has gone out.
     number: u32,
     is_head: bool,
@@ -30,8 +30,8 @@ impl Solo {
     pub fn new(is_encrypted: bool, config: Arc<ConnectionConfig>, now: Time) -> Solo {
         Solo {
             machine: Connection::new(Role::Client, config, now),
-            up: Upward::of_request(is_encrypted),
-            down: Downward::new(BodyLength::Empty, false),
+            outward: Outward::of_request(is_encrypted),
+            inward: Inward::new(BodyLength::Empty, false),
             number: 0,
             is_head: false,
             fields: Fields::default(),
@@ -40,20 +40,20 @@ impl Solo {
 
     /// Takes text of the request, which has no body, and says how much. A text that is no request has no answer.
     pub fn write(&mut self, text: &[u8], now: Time) -> usize {
-        let count = self.up.write(text, &[]);
-        match self.up.next_outgoing() {
+        let count = self.outward.write(text, &[]);
+        match self.outward.next_outgoing() {
             Ok(Some(Outgoing::Request { ends: true, is_head, length })) => {
-                let block = self.up.block();
+                let block = self.outward.block();
                 let request =
                     NewRequest { block, length, ends_stream: true, is_head, is_connect: false, token: 0 };
                 self.is_head = is_head;
                 match self.machine.open(now, request) {
                     Ok(number) => self.number = number,
-                    Err(_) => self.down.reset(),
+                    Err(_) => self.inward.reset(),
                 }
             }
             Ok(None) => {}
-            Ok(Some(_)) | Err(_) => self.down.reset(),
+            Ok(Some(_)) | Err(_) => self.inward.reset(),
         }
         count
     }
@@ -75,12 +75,12 @@ impl Solo {
             match self.machine.read(now, &mut bytes, &mut self.fields) {
                 Ok(Some(incoming)) => match incoming {
                     Incoming::Response { ref head, fields, ends_stream, .. } => {
-                        self.down.head(head, fields, ends_stream, self.is_head);
+                        self.inward.head(head, fields, ends_stream, self.is_head);
                     }
-                    Incoming::Data { bytes, .. } => self.down.data(bytes),
-                    Incoming::End { .. } => self.down.end(None),
-                    Incoming::Trailers { fields, .. } => self.down.end(Some(fields)),
-                    Incoming::Reset { .. } if !self.down.is_whole() => self.down.reset(),
+                    Incoming::Data { bytes, .. } => self.inward.data(bytes),
+                    Incoming::End { .. } => self.inward.end(None),
+                    Incoming::Trailers { fields, .. } => self.inward.end(Some(fields)),
+                    Incoming::Reset { .. } if !self.inward.is_whole() => self.inward.reset(),
                     Incoming::Reset { .. }
                     | Incoming::GoAway { .. }
                     | Incoming::Settings
@@ -91,7 +91,7 @@ impl Solo {
                     | Incoming::Refused { .. } => {}
                 },
                 Ok(None) => return,
-                Err(_) => return self.down.reset(),
+                Err(_) => return self.inward.reset(),
             }
         }
     }
@@ -101,8 +101,8 @@ impl Solo {
     /// # Errors
     /// See [`Unread`].
     pub fn read(&mut self, room: &mut [u8]) -> Result<usize, Unread> {
-        let count = self.down.read(room)?;
-        let room = u32::try_from(self.down.room(AHEAD)).unwrap_or(u32::MAX);
+        let count = self.inward.read(room)?;
+        let room = u32::try_from(self.inward.room(AHEAD)).unwrap_or(u32::MAX);
         self.machine.grant(self.number, room, AHEAD as u32);
         Ok(count)
     }

@@ -23,9 +23,9 @@ fn fields(list: &[(&str, &str)]) -> Fields {
 }
 
 /// All the text that waits, read through a room of `size` bytes.
-fn text_of(downward: &mut Downward, size: usize) -> String {
+fn text_of(inward: &mut Inward, size: usize) -> String {
     let (mut text, mut room) = (Vec::new(), vec![0; size]);
-    while let Ok(count) = downward.read(&mut room) {
+    while let Ok(count) = inward.read(&mut room) {
         text.extend_from_slice(&room[..count]);
     }
     String::from_utf8(text).expect("text")
@@ -36,21 +36,21 @@ fn an_empty_body_has_no_text() {
     for (length, ends) in
         [(BodyLength::Empty, true), (BodyLength::Empty, false), (BodyLength::Known(5), false)]
     {
-        let mut downward = Downward::new(length, ends);
-        assert_eq!(downward.is_whole(), ends);
-        assert!(!downward.has_more());
-        downward.end(None);
-        assert!(downward.is_whole() && !downward.has_more());
+        let mut inward = Inward::new(length, ends);
+        assert_eq!(inward.is_whole(), ends);
+        assert!(!inward.has_more());
+        inward.end(None);
+        assert!(inward.is_whole() && !inward.has_more());
     }
-    let mut open = Downward::new(BodyLength::Open, false);
+    let mut open = Inward::new(BodyLength::Open, false);
     open.end(None);
     assert_eq!(text_of(&mut open, 3), "0\r\n\r\n");
 }
 
 #[test]
 fn trailers_that_could_be_taken_for_something_else_do_not_pass() {
-    let mut downward = Downward::new(BodyLength::Open, false);
-    downward.end(Some(&fields(&[
+    let mut inward = Inward::new(BodyLength::Open, false);
+    inward.end(Some(&fields(&[
         ("grpc-status", "0"),
         ("content-length", "5"),
         ("host", "x"),
@@ -58,18 +58,18 @@ fn trailers_that_could_be_taken_for_something_else_do_not_pass() {
         ("x-forwarded-for", "x"),
         ("x-sum", "1"),
     ])));
-    assert_eq!(text_of(&mut downward, 64), "0\r\ngrpc-status: 0\r\nx-sum: 1\r\n\r\n");
+    assert_eq!(text_of(&mut inward, 64), "0\r\ngrpc-status: 0\r\nx-sum: 1\r\n\r\n");
 }
 
 #[test]
 fn a_body_has_the_framing_that_its_head_says() {
-    let mut plain = Downward::new(BodyLength::Known(5), false);
+    let mut plain = Inward::new(BodyLength::Known(5), false);
     plain.data(b"he");
     plain.data(b"");
     plain.data(b"llo");
     plain.end(Some(&fields(&[("x-sum", "1")])));
     assert_eq!(text_of(&mut plain, 2), "hello");
-    let mut chunked = Downward::new(BodyLength::Open, false);
+    let mut chunked = Inward::new(BodyLength::Open, false);
     chunked.data(b"he");
     chunked.data(b"");
     chunked.data(&[b'l'; 0x1a3]);
@@ -84,66 +84,66 @@ fn a_body_has_the_framing_that_its_head_says() {
 
 #[test]
 fn a_tunnel_begins_with_the_switch_and_has_ends() {
-    let mut downward = Downward::new(BodyLength::Empty, false);
-    downward.data(b"early ");
-    assert!(!downward.open_tunnel());
-    downward.data(b"late");
-    assert_eq!(text_of(&mut downward, 4), "early late");
-    assert_eq!(downward.read(&mut [0; 9]), Err(Unread::Blocked));
-    downward.end(None);
-    assert!(downward.has_more());
-    assert_eq!(downward.read(&mut [0; 9]), Ok(0));
+    let mut inward = Inward::new(BodyLength::Empty, false);
+    inward.data(b"early ");
+    assert!(!inward.open_tunnel());
+    inward.data(b"late");
+    assert_eq!(text_of(&mut inward, 4), "early late");
+    assert_eq!(inward.read(&mut [0; 9]), Err(Unread::Blocked));
+    inward.end(None);
+    assert!(inward.has_more());
+    assert_eq!(inward.read(&mut [0; 9]), Ok(0));
     // The end may have come before the switch.
-    let mut downward = Downward::new(BodyLength::Empty, false);
-    downward.end(None);
-    assert_eq!(downward.read(&mut [0; 9]), Err(Unread::Blocked));
-    assert!(downward.open_tunnel() && !downward.open_tunnel());
-    assert_eq!(downward.read(&mut [0; 9]), Ok(0));
+    let mut inward = Inward::new(BodyLength::Empty, false);
+    inward.end(None);
+    assert_eq!(inward.read(&mut [0; 9]), Err(Unread::Blocked));
+    assert!(inward.open_tunnel() && !inward.open_tunnel());
+    assert_eq!(inward.read(&mut [0; 9]), Ok(0));
 }
 
 #[test]
 fn a_switch_is_the_200_of_an_extended_connect_and_nothing_else_is() {
     let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                   Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\nContent-Length: 1\r\n\r\n";
-    let mut upward = Upward::of_connect();
+    let mut outward = Outward::of_connect();
     let mut got = Got::default();
-    assert_eq!(upward.write(switch.as_bytes(), b"bytes"), switch.len() + 5);
-    got.take(&mut upward, 1000).expect("a head and bytes");
+    assert_eq!(outward.write(switch.as_bytes(), b"bytes"), switch.len() + 5);
+    got.take(&mut outward, 1000).expect("a head and bytes");
     let head = (200, None, ":status=200 sec-websocket-protocol=chat ".to_owned());
     assert_eq!((&got.heads, got.body.as_slice(), got.ends), (&vec![head], &b"bytes"[..], 0));
-    assert!(upward.has_switched());
-    upward.finish();
-    got.take(&mut upward, 1000).expect("an end");
+    assert!(outward.has_switched());
+    outward.finish();
+    got.take(&mut outward, 1000).expect("an end");
     assert_eq!(got.ends, 1);
     for (status, sent) in [(200, 501), (204, 501), (403, 403), (302, 302), (426, 426)] {
-        let mut upward = Upward::of_connect();
+        let mut outward = Outward::of_connect();
         let text = format!("HTTP/1.1 {status} X\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n");
         let mut got = Got::default();
-        upward.write(text.as_bytes(), b"");
-        got.take(&mut upward, 1000).expect("a head");
-        assert_eq!((got.heads[0].0, got.ends, upward.has_switched()), (sent, 1, false), "{status}");
+        outward.write(text.as_bytes(), b"");
+        got.take(&mut outward, 1000).expect("a head");
+        assert_eq!((got.heads[0].0, got.ends, outward.has_switched()), (sent, 1, false), "{status}");
     }
 }
 
 #[test]
 fn a_request_that_is_given_up_never_looks_whole() {
-    let mut downward = Downward::new(BodyLength::Open, false);
-    downward.data(b"half");
-    downward.reset();
-    assert!(downward.has_more());
-    assert_eq!(downward.read(&mut [0; 99]), Err(Unread::Lost));
-    assert!(!downward.is_whole());
-    downward.end(None);
-    assert_eq!((downward.read(&mut [0; 99]), downward.room(1000)), (Err(Unread::Lost), 0));
+    let mut inward = Inward::new(BodyLength::Open, false);
+    inward.data(b"half");
+    inward.reset();
+    assert!(inward.has_more());
+    assert_eq!(inward.read(&mut [0; 99]), Err(Unread::Lost));
+    assert!(!inward.is_whole());
+    inward.end(None);
+    assert_eq!((inward.read(&mut [0; 99]), inward.room(1000)), (Err(Unread::Lost), 0));
 }
 
 #[test]
 fn no_more_is_promised_than_there_is_room_for() {
     for capacity in [0, 11, 12, 13, 64, 1000] {
-        let mut downward = Downward::new(BodyLength::Open, false);
-        let room = downward.room(capacity);
-        downward.data(&vec![b'x'; room]);
-        assert!(text_of(&mut downward, 64).len() <= capacity, "{capacity}");
+        let mut inward = Inward::new(BodyLength::Open, false);
+        let room = inward.room(capacity);
+        inward.data(&vec![b'x'; room]);
+        assert!(text_of(&mut inward, 64).len() <= capacity, "{capacity}");
     }
 }
 
@@ -158,26 +158,26 @@ struct Got {
 
 impl Got {
     /// Takes all that is to be sent, in frames of at most `frame` bytes.
-    fn take(&mut self, upward: &mut Upward, frame: usize) -> Result<(), BrokenText> {
-        while let Some(outgoing) = upward.next_outgoing()? {
+    fn take(&mut self, outward: &mut Outward, frame: usize) -> Result<(), BrokenText> {
+        while let Some(outgoing) = outward.next_outgoing()? {
             match outgoing {
                 Outgoing::Head { status, length, ends } => {
-                    self.heads.push((status, length, lines(upward.block())));
+                    self.heads.push((status, length, lines(outward.block())));
                     self.ends += u32::from(ends);
                 }
                 Outgoing::Request { length, ends, is_head } => {
-                    self.heads.push((u16::from(is_head), length, lines(upward.block())));
+                    self.heads.push((u16::from(is_head), length, lines(outward.block())));
                     self.ends += u32::from(ends);
                 }
                 Outgoing::Data { ends } => {
-                    let count = upward.body().len().min(frame);
-                    let ends = ends && count == upward.body().len();
-                    self.body.extend_from_slice(&upward.body()[..count]);
-                    upward.send(count, ends);
+                    let count = outward.body().len().min(frame);
+                    let ends = ends && count == outward.body().len();
+                    self.body.extend_from_slice(&outward.body()[..count]);
+                    outward.send(count, ends);
                     self.ends += u32::from(ends);
                 }
                 Outgoing::Trailers => {
-                    self.trailers = Some(lines(upward.block()));
+                    self.trailers = Some(lines(outward.block()));
                     self.ends += 1;
                 }
             }
@@ -198,22 +198,22 @@ fn lines(block: &FieldBlock) -> String {
 
 /// The messages that `text` makes, written in pieces of `piece` bytes and sent in frames of `frame`.
 fn sent(text: &[u8], is_head: bool, piece: usize, frame: usize) -> Result<Got, BrokenText> {
-    let mut upward = Upward::new(is_head);
+    let mut outward = Outward::new(is_head);
     let mut got = Got::default();
     for bytes in text.chunks(piece) {
         let mut left = bytes;
         while !left.is_empty() {
             let (first, second) = left.split_at(left.len() / 2);
-            let count = upward.write(first, second);
-            got.take(&mut upward, frame)?;
+            let count = outward.write(first, second);
+            got.take(&mut outward, frame)?;
             if count == 0 {
                 return Ok(got);
             }
             left = &left[count..];
         }
     }
-    upward.finish();
-    got.take(&mut upward, frame)?;
+    outward.finish();
+    got.take(&mut outward, frame)?;
     Ok(got)
 }
 
@@ -322,11 +322,11 @@ fn a_long_head_has_room_and_a_body_has_a_bound() {
         (got.heads[0].2.len(), got.body.as_slice()),
         (100_000 + ":status=200 x= ".len(), &b"body"[..])
     );
-    let mut upward = Upward::new(false);
+    let mut outward = Outward::new(false);
     let head = b"HTTP/1.1 200 OK\r\n\r\n";
-    assert_eq!(upward.write(head, b""), head.len());
-    assert!(upward.next_outgoing().expect("a head").is_some());
-    let taken = upward.write(&vec![0; 1 << 20], b"");
+    assert_eq!(outward.write(head, b""), head.len());
+    assert!(outward.next_outgoing().expect("a head").is_some());
+    let taken = outward.write(&vec![0; 1 << 20], b"");
     assert!((1..100_000).contains(&taken), "{taken} bytes wait although none was sent");
 }
 
@@ -360,10 +360,10 @@ proptest! {
 
 /// The request that `text` makes.
 fn asked(text: &[u8], is_encrypted: bool) -> Result<Got, BrokenText> {
-    let mut upward = Upward::of_request(is_encrypted);
+    let mut outward = Outward::of_request(is_encrypted);
     let mut got = Got::default();
-    assert_eq!(upward.write(text, b""), text.len());
-    got.take(&mut upward, 4)?;
+    assert_eq!(outward.write(text, b""), text.len());
+    got.take(&mut outward, 4)?;
     Ok(got)
 }
 
@@ -391,21 +391,21 @@ fn a_request_becomes_a_head_data_and_trailers() {
 
 #[test]
 fn a_request_that_is_cut_never_looks_whole() {
-    let mut upward = Upward::of_request(false);
-    upward.write(b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhel", b"");
+    let mut outward = Outward::of_request(false);
+    outward.write(b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhel", b"");
     let mut got = Got::default();
-    got.take(&mut upward, 99).expect("so far so good");
-    upward.finish();
-    assert_eq!(got.take(&mut upward, 99), Err(BrokenText));
+    got.take(&mut outward, 99).expect("so far so good");
+    outward.finish();
+    assert_eq!(got.take(&mut outward, 99), Err(BrokenText));
     assert_eq!(got.ends, 0);
 }
 
 /// The text of a response with these fields.
-fn told(fields_of: &[(&str, &str)], length: Option<u64>, ends: bool, is_head: bool) -> (String, Downward) {
-    let mut downward = Downward::new(BodyLength::Empty, false);
+fn told(fields_of: &[(&str, &str)], length: Option<u64>, ends: bool, is_head: bool) -> (String, Inward) {
+    let mut inward = Inward::new(BodyLength::Empty, false);
     let status = fields_of[0].1.parse().expect("a status");
-    downward.head(&ResponseHead { status, length }, &fields(fields_of), ends, is_head);
-    (text_of(&mut downward, 7), downward)
+    inward.head(&ResponseHead { status, length }, &fields(fields_of), ends, is_head);
+    (text_of(&mut inward, 7), inward)
 }
 
 #[test]
@@ -421,19 +421,19 @@ fn a_response_of_a_backend_gets_the_framing_of_its_text() {
     ] {
         assert_eq!(told(fields, length, ends, is_head).0, text);
     }
-    let (_, mut downward) = told(&[ok], None, false, false);
-    downward.data(b"hi");
-    downward.end(Some(&fields(&[("grpc-status", "0"), ("host", "x")])));
-    assert_eq!(text_of(&mut downward, 3), "2\r\nhi\r\n0\r\ngrpc-status: 0\r\n\r\n");
+    let (_, mut inward) = told(&[ok], None, false, false);
+    inward.data(b"hi");
+    inward.end(Some(&fields(&[("grpc-status", "0"), ("host", "x")])));
+    assert_eq!(text_of(&mut inward, 3), "2\r\nhi\r\n0\r\ngrpc-status: 0\r\n\r\n");
 }
 
 #[test]
 fn what_came_of_a_response_is_read_before_the_loss() {
-    let (_, mut downward) = told(&[(":status", "200")], None, false, false);
-    downward.data(b"half");
-    downward.reset();
-    assert_eq!(text_of(&mut downward, 64), "4\r\nhalf\r\n");
-    assert_eq!(downward.read(&mut [0; 9]), Err(Unread::Lost));
+    let (_, mut inward) = told(&[(":status", "200")], None, false, false);
+    inward.data(b"half");
+    inward.reset();
+    assert_eq!(text_of(&mut inward, 64), "4\r\nhalf\r\n");
+    assert_eq!(inward.read(&mut [0; 9]), Err(Unread::Lost));
 }
 
 /// The frames of a server: its settings, and a response with a body in two pieces and a trailer.

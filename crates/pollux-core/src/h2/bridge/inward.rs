@@ -39,9 +39,9 @@ enum Input {
     Over,
 }
 
-/// See the module. The text that waits is bounded by what [`Downward::room`] promises.
+/// See the module. The text that waits is bounded by what [`Inward::room`] promises.
 #[derive(Debug)]
-pub struct Downward {
+pub struct Inward {
     text: Vec<u8>,
     taken: usize,
     framing: Framing,
@@ -49,16 +49,16 @@ pub struct Downward {
     is_response: bool,
 }
 
-impl Downward {
+impl Inward {
     /// A body of that length; `ends` if the head has ended the stream.
     #[must_use]
-    pub fn new(length: BodyLength, ends: bool) -> Downward {
+    pub fn new(length: BodyLength, ends: bool) -> Inward {
         let framing = match length {
             BodyLength::Empty | BodyLength::Known(_) => Framing::Plain,
             BodyLength::Open => Framing::Chunked,
         };
         let input = if ends { Input::Ended } else { Input::Open };
-        Downward { text: Vec::new(), taken: 0, framing, input, is_response: false }
+        Inward { text: Vec::new(), taken: 0, framing, input, is_response: false }
     }
 
     /// Takes the head of a backend's response, which [`head::response`](crate::h2::head::response) has judged: no

@@ -25,7 +25,7 @@ pub struct BrokenText;
 /// The next message of the stream. Its order is that of the calls.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outgoing {
-    /// A head, in [`Upward::block`].
+    /// A head, in [`Outward::block`].
     Head {
         /// Its status; below 200 it is interim.
         status: u16,
@@ -34,7 +34,7 @@ pub enum Outgoing {
         /// There is no body.
         ends: bool,
     },
-    /// The head of a request, in [`Upward::block`].
+    /// The head of a request, in [`Outward::block`].
     Request {
         /// Content-Length, in bytes, where it says how long the body is.
         length: Option<u64>,
@@ -43,12 +43,12 @@ pub enum Outgoing {
         /// The method is HEAD.
         is_head: bool,
     },
-    /// Bytes of the body wait in [`Upward::body`]; `ends` if the direction ends behind them.
+    /// Bytes of the body wait in [`Outward::body`]; `ends` if the direction ends behind them.
     Data {
         /// No trailers follow.
         ends: bool,
     },
-    /// Trailers, in [`Upward::block`], once the body has been sent.
+    /// Trailers, in [`Outward::block`], once the body has been sent.
     Trailers,
 }
 
@@ -75,7 +75,7 @@ enum Message {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Upward {
+pub struct Outward {
     buffer: Buffer,
     state: State,
     message: Message,
@@ -91,22 +91,22 @@ pub struct Upward {
     is_finished: bool,
 }
 
-impl Upward {
+impl Outward {
     /// The response to a request, which is HEAD or not.
     #[must_use]
-    pub fn new(is_head: bool) -> Upward {
-        Upward::of(Message::Response { is_head })
+    pub fn new(is_head: bool) -> Outward {
+        Outward::of(Message::Response { is_head })
     }
 
     /// A request to a backend, over TLS or not: `:scheme` says how the backend is spoken to, as some servers hold
     /// it against their connection (RFC 9113 §8.3.1).
     #[must_use]
-    pub fn of_request(is_encrypted: bool) -> Upward {
-        Upward::of(Message::Request { scheme: if is_encrypted { b"https" } else { b"http" } })
+    pub fn of_request(is_encrypted: bool) -> Outward {
+        Outward::of(Message::Request { scheme: if is_encrypted { b"https" } else { b"http" } })
     }
 
-    fn of(message: Message) -> Upward {
-        Upward {
+    fn of(message: Message) -> Outward {
+        Outward {
             buffer: Buffer::default(),
             state: State::Head(HeadScan::default()),
             message,
@@ -122,8 +122,8 @@ impl Upward {
     /// The response to an extended CONNECT (RFC 8441 §5): 200 stands for a 101, and bytes of a tunnel follow. No
     /// other response may look like that one.
     #[must_use]
-    pub fn of_connect() -> Upward {
-        Upward { is_connect: true, ..Upward::new(false) }
+    pub fn of_connect() -> Outward {
+        Outward { is_connect: true, ..Outward::new(false) }
     }
 
     /// Whether the stream is a tunnel now.

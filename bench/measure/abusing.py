@@ -124,34 +124,42 @@ class Played:
             self.process.join()
 
 
-def newcomers(address, count, pause_s, patience_s):
-    """Clients that come one after the other with a request each; returns the seconds that each answer with 200 took."""
-    host, port = address.split(":")
-    took, begun = [], 0
+def newcomers(addresses, count, pause_s, patience_s):
+    """Clients that come one after the other, to each address in turn, with a request each.
+
+    `count` is for each address. Returns for each the seconds that every answer with 200 took.
+    """
+    took, begun, count = [[] for _ in addresses], 0, count * len(addresses)
     start = time.monotonic()
     end = start + count * pause_s + patience_s
     with selectors.DefaultSelector() as selector:
         while time.monotonic() < end and (begun < count or selector.get_map()):
             now = time.monotonic()
             if begun < count and now >= start + begun * pause_s:
-                client = socket.socket()
-                client.setblocking(False)
-                client.connect_ex((host, int(port)))
-                selector.register(client, selectors.EVENT_WRITE, now)
+                begin(selector, addresses, begun % len(addresses), now)
                 begun += 1
             due = start + begun * pause_s if begun < count else end
             for key, _ in selector.select(max(0, min(due, end) - time.monotonic())):
                 if key.events == selectors.EVENT_WRITE:
                     ask(selector, key)
                     continue
+                to, since = key.data
                 if hears(key.fileobj):
-                    took.append(time.monotonic() - key.data)
+                    took[to].append(time.monotonic() - since)
                 leave(selector, key.fileobj)
-            for key in [key for key in selector.get_map().values() if time.monotonic() > key.data + patience_s]:
+            for key in [key for key in selector.get_map().values() if time.monotonic() > key.data[1] + patience_s]:
                 leave(selector, key.fileobj)
         for key in list(selector.get_map().values()):
             leave(selector, key.fileobj)
     return took
+
+
+def begin(selector, addresses, to, now):
+    host, port = addresses[to].split(":")
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex((host, int(port)))
+    selector.register(client, selectors.EVENT_WRITE, (to, now))
 
 
 def ask(selector, key):

@@ -1,11 +1,10 @@
-"""HTTP/2 clients of other languages over TLS, and h2load while the configuration is read again."""
+"""HTTP/2 clients of other languages over TLS."""
 
 import json
 import subprocess
 
 import httpx
 
-from harness.served import Served
 from harness.tls import context, listener
 
 NODE = """
@@ -43,15 +42,3 @@ def test_node_asks_by_many_streams_at_once(tls_pollux, toy, authority):
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [(one["status"], one["target"], one["body_bytes"]) for one in told] == [(200, f"/{n}", 1000 * n) for n in range(90)]
-
-
-def test_reloads_disturb_no_stream(pollux_bin, tmp_path, keep, toy):
-    backend = toy("fixed:1000")
-    text = f'control = "control"\n[[listener]]\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = ["{backend.host_port}"]\n'
-    served = keep(Served(pollux_bin, tmp_path, text, ["--threads", "2", "--access-log", "off"]))
-    command = ["h2load", "--requests", "20000", "--clients", "4", "--max-concurrent-streams", "20", served.running.url()]
-    load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    for _ in range(10):
-        served.reload()
-    said, _ = load.communicate(timeout=120)
-    assert "20000 succeeded, 0 failed, 0 errored, 0 timeout" in said, said

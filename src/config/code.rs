@@ -202,6 +202,9 @@ codes! {
     Exposed "P0045" Warning Local "secret that others may read"
         "Every user of this machine may read, or write, a file with a private key, a token or the secret of a cookie. A reader of it can \
          take the place of the server, use the admin address or choose a backend, so only the user of Pollux, and a group if need be, is to read it.",
+    NoChoice "P0046" Warning Whole "version that is not agreed on"
+        "`protocol = \"auto\"` leaves the version of HTTP to ALPN, a part of TLS. Without TLS, and on connections with a PROXY header, there is \
+         nothing to agree on: HTTP/1.1 is spoken.",
 }
 
 impl Code {

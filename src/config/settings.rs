@@ -334,7 +334,7 @@ words! {
     ClientClose: [Abort, Finish],
     Destinations: [Own, Always, Pass],
     AdminState: [Ready, Drain, Down],
-    BackendProtocol: [Http1, Http2],
+    BackendProtocol: [Auto, Http1, Http2],
     ExpectContinue: [Pass, Answer],
     IpFamily: [Any, V4, V6],
     ExpiredCrl: [Refuse, Accept],

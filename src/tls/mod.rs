@@ -23,6 +23,6 @@ pub use crate::snapshot::{
 pub use crypto::{Crypto, provider};
 pub use handles::{Handles, ServedSnapshot};
 pub use keyring::Keyring;
-pub use origination::{Origination, Unusable};
+pub use origination::{Offer, Origination, Unusable};
 pub use termination::{Refused, Stale, Termination};
 pub use tickets::{Greeting, Sitting, TicketKeys, process_keys};

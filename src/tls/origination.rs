@@ -19,6 +19,9 @@ use crate::snapshot::{Address, Backend, BackendProtocol, OriginationFiles, Origi
 const UPDATE: &str =
     "name the issuers by `ca`, or install those that the system believes: mostly a package `ca-certificates`";
 
+/// HTTP/1.1 in ALPN (RFC 7301 §6).
+const HTTP1: &str = "http/1.1";
+
 /// The number of sessions that are remembered to be resumed, over all backends of a pool.
 const REMEMBERED: usize = 1024;
 
@@ -45,7 +48,22 @@ pub struct Origination {
     rules: Arc<OriginationRules>,
     crypto: Crypto,
     /// Replaced when the files that the rules name are renewed.
-    client: RwLock<Arc<ClientConfig>>,
+    clients: RwLock<Clients>,
+}
+
+/// The protocols that a connection offers by ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Those of the pool.
+    OfPool,
+    /// HTTP/1.1 alone, where the pool leaves the choice to its backends; else those of the pool.
+    Http1,
+}
+
+/// For rustls, by what is offered.
+struct Clients {
+    of_pool: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
 }
 
 impl Origination {
@@ -66,8 +84,8 @@ impl Origination {
         files: &OriginationFiles,
         crypto: &Crypto,
     ) -> Result<Origination, Unusable> {
-        let client = RwLock::new(Arc::new(Origination::client_of(&rules, files, crypto)?));
-        Ok(Origination { rules: Arc::new(rules), crypto: crypto.clone(), client })
+        let clients = RwLock::new(Origination::clients_of(&rules, files, crypto)?);
+        Ok(Origination { rules: Arc::new(rules), crypto: crypto.clone(), clients })
     }
 
     /// Takes the certificates of `files` for the connections that are made from now on.
@@ -75,9 +93,31 @@ impl Origination {
     /// # Errors
     /// See [`Unusable`]; all stay as they were then.
     pub fn replace(&self, files: &OriginationFiles) -> Result<(), Unusable> {
-        let client = Arc::new(Origination::client_of(&self.rules, files, &self.crypto)?);
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        let clients = Origination::clients_of(&self.rules, files, &self.crypto)?;
+        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
         Ok(())
+    }
+
+    fn clients_of(
+        rules: &OriginationRules,
+        files: &OriginationFiles,
+        crypto: &Crypto,
+    ) -> Result<Clients, Unusable> {
+        let mut client = Origination::client_of(rules, files, crypto)?;
+        let http1 = (rules.protocol == BackendProtocol::Auto).then(|| {
+            let mut http1 = client.clone();
+            http1.alpn_protocols = vec![HTTP1.into()];
+            // A session is resumed with what it was made for.
+            http1.resumption = Resumption::in_memory_sessions(REMEMBERED);
+            Arc::new(http1)
+        });
+        client.alpn_protocols = match rules.protocol {
+            BackendProtocol::Http1 => vec![HTTP1.into()],
+            BackendProtocol::Http2 => vec![ALPN.into()],
+            BackendProtocol::Auto => vec![ALPN.into(), HTTP1.into()],
+        };
+        let of_pool = Arc::new(client);
+        Ok(Clients { http1: http1.unwrap_or_else(|| Arc::clone(&of_pool)), of_pool })
     }
 
     fn client_of(
@@ -126,10 +166,6 @@ impl Origination {
             }
         };
         client.resumption = Resumption::in_memory_sessions(REMEMBERED);
-        client.alpn_protocols = match rules.protocol {
-            BackendProtocol::Http1 => vec![b"http/1.1".to_vec()],
-            BackendProtocol::Http2 => vec![ALPN.into()],
-        };
         Ok(client)
     }
 
@@ -141,8 +177,12 @@ impl Origination {
 
     /// For rustls.
     #[must_use]
-    pub fn client(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.client.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn client(&self, offer: Offer) -> Arc<ClientConfig> {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(match offer {
+            Offer::OfPool => &clients.of_pool,
+            Offer::Http1 => &clients.http1,
+        })
     }
 
     /// The name that the certificate of `backend` has to be for.

@@ -84,6 +84,8 @@ pub enum Standing {
     Awaited,
     /// Bytes can pass.
     Stands,
+    /// It speaks HTTP/1.1, and carries no streams.
+    Http1,
     /// It could not be made.
     Failed(Cause),
 }

@@ -23,7 +23,7 @@ use crate::os::{Fd, IoFault, Os};
 use crate::snapshot::Backend;
 use crate::tls::client_verifier::{ClientVerifier, credential_of};
 use crate::tls::failure;
-use crate::tls::{Origination, Sitting, Termination};
+use crate::tls::{Offer, Origination, Sitting, Termination};
 
 /// Plaintext that is encrypted before the kernel is asked to take it. Four records of the greatest size.
 const SEALED_MAX: usize = 64 * 1024;
@@ -106,9 +106,9 @@ impl TlsWire {
     /// A wire to `backend` over `fd`, whose handshake has not begun; `None` if its certificate could be for
     /// no name.
     #[must_use]
-    pub fn to_backend(fd: Fd, origination: &Origination, backend: &Backend) -> Option<TlsWire> {
+    pub fn to_backend(fd: Fd, origination: &Origination, backend: &Backend, offer: Offer) -> Option<TlsWire> {
         let name = origination.name_of(backend)?;
-        let tls = UnbufferedClientConnection::new(origination.client(), name).ok()?;
+        let tls = UnbufferedClientConnection::new(origination.client(offer), name).ok()?;
         Some(TlsWire::new(fd, Records::of_client(tls)))
     }
 

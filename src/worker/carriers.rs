@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::conn::Reach;
 use super::conns::Conns;
@@ -17,11 +18,17 @@ use crate::shared::pools::Slot;
 use crate::snapshot::BackendId;
 use crate::wire::{Touched, Wire};
 
+/// A backend that has agreed on HTTP/1.1 where it had the choice is asked for nothing else for so long. Then, or
+/// once it refuses, a connection offers both versions again, and the requests of a burst wait on that one.
+const AGREED: Duration = Duration::from_secs(60);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Carriers {
     /// By the home of a backend: its connections, oldest first.
     homes: BTreeMap<Key, Vec<Key>>,
+    /// By the home of a backend that has chosen HTTP/1.1: until when that holds. Homes are those of the configuration.
+    agreed: BTreeMap<Key, Time>,
     /// Those that have begun since they were last [taken](Carriers::begun).
     begun: Vec<Key>,
     /// The connections whose streams were touched by their sessions, of clients and of backends.
@@ -60,6 +67,21 @@ impl Carriers {
     /// Whether there is [one](Carriers::with_room).
     pub(super) fn has_room(&self, home: Key, conns: &Conns) -> bool {
         self.with_room(home, conns).is_some()
+    }
+
+    /// Whether the backend of `home` is known to choose HTTP/1.1.
+    pub(super) fn is_http1(&self, home: Key, now: Time) -> bool {
+        self.agreed.get(&home).is_some_and(|until| now < *until)
+    }
+
+    /// Records that the backend of `home` has chosen HTTP/1.1.
+    pub(super) fn note_http1(&mut self, home: Key, now: Time) {
+        self.agreed.insert(home, now + AGREED);
+    }
+
+    /// Forgets what the backend of `home` has chosen.
+    pub(super) fn forget_choice(&mut self, home: Key) {
+        self.agreed.remove(&home);
     }
 
     /// Those that have begun since the last call are moved to `hot`.

@@ -26,7 +26,7 @@ use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
 use crate::prelude::proxy::{self, Behalf, ProxyAttributes};
 use crate::route::hash;
 use crate::snapshot::{Address, BackendId, BackendProtocol, Pool, PoolId};
-use crate::tls::failure;
+use crate::tls::{Offer, failure};
 use crate::wire::{Broken, Shaken, TlsWire, Wire};
 
 /// So many checks run at once.
@@ -275,11 +275,12 @@ impl<O: Os> Worker<O> {
                 Some(Probe::new(http, &host(pool, address)).behind(inner))
             }
         };
-        let (wire, reach) = match tls.and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index])) {
-            Some(tls) => (Wire::Tls(Box::new(tls.behind(&header))), reach.before_tls()),
-            None => (Wire::Plain(fd), reach),
-        };
-        let is_http2 = pool.protocol == BackendProtocol::Http2 && probe.is_some();
+        let (wire, reach) =
+            match tls.and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index], Offer::OfPool)) {
+                Some(tls) => (Wire::Tls(Box::new(tls.behind(&header))), reach.before_tls()),
+                None => (Wire::Plain(fd), reach),
+            };
+        let is_http2 = pool.spoken() == BackendProtocol::Http2 && probe.is_some();
         let config = &generation.http2_backend;
         let solo = is_http2.then(|| Box::new(Solo::new(tls.is_some(), Arc::clone(config), self.now)));
         self.checks.slots[slot].due = None;
@@ -321,7 +322,8 @@ impl<O: Os> Worker<O> {
         let Some(running) = self.conns.check_mut(key) else { return };
         let RunningCheck { wire, probe, header, slot, reach, solo, .. } = running;
         let generation = Rc::clone(&self.generation);
-        let check = generation.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
+        let pool = generation.snapshot.pool(self.checks.slots[*slot].id.pool);
+        let check = pool.check.as_ref();
         let (Some(probe), Some(CheckKind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
             // So little is always taken. Without it the backend would take the check for a broken client.
             if !header.is_empty() {
@@ -336,7 +338,13 @@ impl<O: Os> Worker<O> {
                     let cause = Cause::BackendTlsFailed;
                     return self.end_check(key, ObservationResult::Ill(BackendFault::Cause(cause)));
                 }
-                Shaken::Done => *reach = Reach::Stands,
+                Shaken::Done => {
+                    *reach = Reach::Stands;
+                    if pool.spoken() == BackendProtocol::Auto && tls.tls_info().protocol == ALPN {
+                        let config = Arc::clone(&generation.http2_backend);
+                        *solo = Some(Box::new(Solo::new(true, config, self.now)));
+                    }
+                }
                 Shaken::Failed(why) => {
                     let cause = match why {
                         Broken::Gone => Cause::BackendTlsFailed,

@@ -13,6 +13,7 @@ use crate::core::captured::CapturedNames;
 use crate::core::deadline::Deadline;
 use crate::core::identity::Ids;
 use crate::core::interest::Interest;
+use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::recorder::Trail;
@@ -202,6 +203,12 @@ impl Conn {
             self.permit = Permit::ask(&self.generation, self.session.pool());
         }
         self.permit.is_some()
+    }
+
+    /// Whether it waits for a stream of the connection of `carrier`, which is being made.
+    pub(super) fn waits_on(&self, carrier: Key) -> bool {
+        let Some(Backend { link, reach, .. }) = &self.backend else { return false };
+        *reach != Reach::Stands && matches!(&link.wire, Wire::Stream(stream) if stream.is_of(carrier))
     }
 
     pub(super) fn attach(&mut self, link: Link, reach: Reach, lease: Lease) {

@@ -18,7 +18,7 @@ use crate::session::ConnectOutcome;
 use crate::shared::pools::Slot;
 use crate::shared::queue::Ticket;
 use crate::snapshot::{BackendId, BackendProtocol, PoolId};
-use crate::tls::failure;
+use crate::tls::{Offer, failure};
 use crate::wire::{Broken, Shaken, Standing, TlsWire, Wire};
 
 impl<O: Os> Driver<'_, O> {
@@ -65,13 +65,19 @@ impl<O: Os> Driver<'_, O> {
         if conn.ticket.is_none() && generation.pools.pool(id).queue().waiting() > 0 {
             return Err(self.wait(conn));
         }
+        let joins = self.joins(conn);
         let is_idle = |index| {
             let home = generation.home(BackendId { pool: id, index });
-            !is_fresh && (idle.has(conns, home, self.env.now) || self.carriers.has_room(home, conns))
+            let has_room = || joins && self.carriers.has_room(home, conns);
+            !is_fresh && (idle.has(conns, home, self.env.now) || has_room())
         };
         let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
         match generation.pick(&conn.session, self.env.now, &is_idle) {
             Ok(picked) => Ok(picked),
+            // Connections that carry streams may never make room for one of its own.
+            Err(NoBackend::Full) if !joins && self.is_carried(conn) => {
+                Err(ConnectOutcome::NoneLeft(NoBackend::Full))
+            }
             Err(NoBackend::Full) => match &conn.ticket {
                 Some(ticket) => {
                     ticket.wait_on(releases, self.is_decided(conn));
@@ -114,20 +120,40 @@ impl<O: Os> Driver<'_, O> {
     /// may be one that only those know of who came after a reload), or there is none left to wait for.
     fn is_decided(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        if self.is_decided_in(&conn.generation, id) {
+        let joins = self.joins(conn);
+        if self.is_decided_in(&conn.generation, id, joins) {
             return true;
         }
         let name = &conn.generation.snapshot.pool(id).name;
         let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
         !Rc::ptr_eq(&conn.generation, self.latest)
-            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id)))
+            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id), joins))
     }
 
-    fn is_decided_in(&self, generation: &Generation, id: PoolId) -> bool {
+    /// Whether the request of `conn` may go on a stream of a connection that others use. Where the version is the
+    /// backend's choice, a switch of protocols and a login that holds for a connection need HTTP/1.1.
+    fn joins(&self, conn: &Conn) -> bool {
+        conn.session.is_http()
+            && match self.env.snapshot.pool(conn.session.pool()).spoken() {
+                BackendProtocol::Http1 => false,
+                BackendProtocol::Http2 => true,
+                BackendProtocol::Auto => !(conn.session.wants_switch() || conn.session.is_login()),
+            }
+    }
+
+    /// Whether connections to a backend of the session's pool carry streams.
+    fn is_carried(&self, conn: &Conn) -> bool {
+        let pool = conn.session.pool();
+        let home = |index| conn.generation.home(BackendId { pool, index });
+        let count = conn.generation.snapshot.pool(pool).backends.len();
+        (0..count).any(|index| !self.carriers.of_home(home(index)).is_empty())
+    }
+
+    fn is_decided_in(&self, generation: &Generation, id: PoolId, joins: bool) -> bool {
         let home = |index| generation.home(BackendId { pool: id, index });
         let is_idle = |index| {
             self.idle.has(self.conns, home(index), self.env.now)
-                || self.carriers.has_room(home(index), self.conns)
+                || joins && self.carriers.has_room(home(index), self.conns)
         };
         generation.is_decided(id, self.env.now, &is_idle)
     }
@@ -136,20 +162,32 @@ impl<O: Os> Driver<'_, O> {
     fn connect(&mut self, conn: &mut Conn, index: usize, is_fresh: bool) -> Option<ConnectOutcome> {
         let id = BackendId { pool: conn.session.pool(), index };
         let lease = Lease::begin(&conn.generation, id, self.env.now)?;
-        if self.env.snapshot.pool(id.pool).protocol == BackendProtocol::Http2 && conn.session.is_http() {
+        let (now, home) = (self.env.now, self.generation.home(id));
+        let joins = self.joins(conn);
+        let is_http2 = self.env.snapshot.pool(id.pool).spoken() == BackendProtocol::Http2;
+        if joins && (is_http2 || !is_fresh && self.carriers.has_room(home, self.conns)) {
             return self.connect_stream(conn, lease, is_fresh);
         }
-        let (now, wanted) = (self.env.now, (self.generation.home(id), self.key));
+        let wanted = (home, self.key);
         if !is_fresh && let Some(link) = self.idle.take(self.os, wanted, now, self.conns, self.parked) {
             self.generation.meters.note_reused(id);
             conn.attach(link, Reach::Stands, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
+        if joins && !self.carriers.is_http1(home, now) {
+            return self.connect_stream(conn, lease, is_fresh);
+        }
+        self.connect_alone(conn, lease)
+    }
+
+    /// Begins a connection that serves one exchange at a time; `None` if the backend may have no more.
+    fn connect_alone(&mut self, conn: &mut Conn, lease: Lease) -> Option<ConnectOutcome> {
+        let (id, index) = (lease.id, lease.id.index);
         let slot = Slot::open(lease.state())?;
         Some(match self.begin_connect(id) {
             Ok(Connecting::Done(fd)) => {
                 self.note_done(id);
-                let (wire, reach) = self.wire_to(conn, id, fd, Reach::Stands);
+                let (wire, reach) = self.wire_to(conn, id, (fd, Reach::Stands), Offer::Http1);
                 conn.attach(Link::new(wire, self.conns.insert_in_use(self.key), slot), reach, lease);
                 match reach {
                     Reach::Stands => ConnectOutcome::Ready { backend: index, is_reused: false },
@@ -157,7 +195,7 @@ impl<O: Os> Driver<'_, O> {
                 }
             }
             Ok(Connecting::Pending(fd)) => {
-                let (wire, reach) = self.wire_to(conn, id, fd, Reach::Connecting);
+                let (wire, reach) = self.wire_to(conn, id, (fd, Reach::Connecting), Offer::Http1);
                 conn.attach(Link::new(wire, self.conns.insert_in_use(self.key), slot), reach, lease);
                 ConnectOutcome::Pending { backend: index }
             }
@@ -217,7 +255,7 @@ impl<O: Os> Driver<'_, O> {
                     Ok(Connecting::Pending(fd)) => (fd, Reach::Connecting),
                     Err(fault) => return Some(self.connect_fault(index, fault)),
                 };
-                let (wire, reach) = self.wire_to(conn, id, fd, reach);
+                let (wire, reach) = self.wire_to(conn, id, (fd, reach), Offer::OfPool);
                 let dialled = Dialled { generation: Rc::clone(&conn.generation), id, home, slot, reach };
                 self.carriers.insert(dialled, wire, self.conns, now)
             }
@@ -238,12 +276,18 @@ impl<O: Os> Driver<'_, O> {
 
     /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is
     /// needed. Its first bytes are the PROXY header, if the pool has one.
-    fn wire_to(&mut self, conn: &mut Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
+    fn wire_to(
+        &mut self,
+        conn: &mut Conn,
+        id: BackendId,
+        (fd, reach): (Fd, Reach),
+        offer: Offer,
+    ) -> (Wire, Reach) {
         let pool = self.env.snapshot.pool(id.pool);
         let tls = self
             .generation
             .origination(id.pool)
-            .and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index]));
+            .and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index], offer));
         let Some(tls) = tls else {
             if conn.session.is_to_be_announced(&self.env) {
                 let own = self.own_of(conn, id, fd);
@@ -275,6 +319,7 @@ impl<O: Os> Driver<'_, O> {
     pub(super) fn decide_connect(&mut self, conn: &mut Conn) {
         let Some(backend) = &mut conn.backend else { return };
         let outcome = match backend.reach {
+            Reach::Connecting | Reach::Handshaking if backend.is_to_dial() => self.dial_alone(conn),
             Reach::Stands => None,
             Reach::Connecting | Reach::Handshaking if matches!(backend.link.wire, Wire::Stream(_)) => {
                 backend.look_at_carrier()
@@ -303,9 +348,45 @@ impl<O: Os> Driver<'_, O> {
             },
             Reach::Handshaking => self.shake(conn),
         };
+        self.tell_outcome(conn, outcome);
+    }
+
+    /// Tells the session of `conn` what its pending connect has come to, if it has.
+    fn tell_outcome(&mut self, conn: &mut Conn, outcome: Option<ConnectOutcome>) {
         if let Some(outcome) = outcome {
             self.note_outcome(conn, outcome);
             self.tell(conn, |session, env, effects| session.handle_connect(outcome, env, effects));
+        }
+    }
+
+    /// Lets `conn` go on, which has waited on a connection whose backend has chosen HTTP/1.1: with that one, if
+    /// it still `stands` for somebody, else with one of its own.
+    pub(super) fn go_on_by_http1(&mut self, conn: &mut Conn, standing: &mut Option<(Wire, Slot)>) {
+        let outcome = match (&mut conn.backend, standing.take()) {
+            (Some(backend), Some((wire, slot))) => {
+                let key = backend.link.key;
+                std::mem::replace(&mut backend.link, Link::new(wire, key, slot)).close(self.os);
+                backend.reach = Reach::Stands;
+                Some(ConnectOutcome::Connected)
+            }
+            (_, left) => {
+                *standing = left;
+                self.dial_alone(conn)
+            }
+        };
+        self.tell_outcome(conn, outcome);
+    }
+
+    /// Begins a connection for `conn` alone, whose backend has chosen HTTP/1.1 on the one that it waited on.
+    /// `None` while that is pending.
+    fn dial_alone(&mut self, conn: &mut Conn) -> Option<ConnectOutcome> {
+        let Backend { link, lease, .. } = conn.backend.take()?;
+        self.conns.close(link.key, None);
+        link.close(self.os);
+        match self.connect_alone(conn, lease) {
+            Some(ConnectOutcome::Pending { .. }) => None,
+            Some(outcome) => Some(outcome),
+            None => Some(self.wait(conn)),
         }
     }
 
@@ -313,9 +394,15 @@ impl<O: Os> Driver<'_, O> {
     fn shake(&mut self, conn: &mut Conn) -> Option<ConnectOutcome> {
         let backend = conn.backend.as_mut()?;
         let index = backend.id().index;
+        let home = self.generation.home(backend.id());
         let Wire::Tls(tls) = &mut backend.link.wire else { return None };
         let failed = |cause| Some(ConnectOutcome::Failed { backend: index, cause });
-        match tls.shake(self.os) {
+        let shaken = tls.shake(self.os);
+        if matches!(shaken, Shaken::Failed(_)) {
+            // It may take HTTP/2 alone now.
+            self.carriers.forget_choice(home);
+        }
+        match shaken {
             Shaken::Waits => None,
             Shaken::Done => {
                 backend.reach = Reach::Stands;
@@ -331,11 +418,16 @@ impl<O: Os> Driver<'_, O> {
 }
 
 impl Backend {
+    /// Whether the connection that it waited on speaks HTTP/1.1.
+    fn is_to_dial(&self) -> bool {
+        matches!(&self.link.wire, Wire::Stream(stream) if stream.standing() == Standing::Http1)
+    }
+
     /// The outcome of the connect of the connection that carries the stream, if it is known.
     fn look_at_carrier(&mut self) -> Option<ConnectOutcome> {
         let Wire::Stream(stream) = &self.link.wire else { return None };
         match stream.standing() {
-            Standing::Awaited => None,
+            Standing::Awaited | Standing::Http1 => None,
             Standing::Stands => {
                 self.reach = Reach::Stands;
                 Some(ConnectOutcome::Connected)

@@ -99,9 +99,10 @@ fn pool(
     }
     warn_of_never_full(&pool.balance, &sources, table, findings);
     protocol::check(&mut pool, table, findings);
-    let tls = tls::of_pool(name, pool.protocol, table, site, findings);
+    let tls = tls::of_pool(name, protocol::of_tls(&pool), table, site, findings);
     settings?;
     pool.tls = tls?;
+    protocol::warn_of_no_choice(&pool, table, findings);
     pool.sources = sources;
     discovery::fill(&mut pool, &site.answers);
     if pool.sources.iter().all(|source| matches!(source, BackendSource::Given(_))) {

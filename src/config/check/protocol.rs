@@ -43,10 +43,38 @@ fn take_schemes(pool: &mut Pool, table: Reader<'_>, findings: &mut Findings) {
             "remove `tls`, or write `protocol = \"h2\"` and no `h2c://`",
         );
     }
-    if let Some(("h1", place)) = table.text("protocol") {
-        contradict(place, "this is HTTP/1.1", "remove one of the two");
+    match table.text("protocol") {
+        Some(("h1", place)) => contradict(place, "this is HTTP/1.1", "remove one of the two"),
+        Some(("auto", place)) => contradict(place, "this is agreed on by TLS", "remove one of the two"),
+        Some(_) | None => {}
     }
     pool.protocol = BackendProtocol::Http2;
+}
+
+/// The version that TLS to the backends is made for: a connection that announces its client serves that one alone.
+pub(super) fn of_tls(pool: &Pool) -> BackendProtocol {
+    let is_announced = pool.protocol == BackendProtocol::Auto && pool.announce.is_some();
+    if is_announced { BackendProtocol::Http1 } else { pool.protocol }
+}
+
+/// Warns where `auto` is written and leaves no choice.
+pub(super) fn warn_of_no_choice(pool: &Pool, table: Reader<'_>, findings: &mut Findings) {
+    let Some((_, place)) = table.text("protocol").filter(|_| pool.protocol == BackendProtocol::Auto) else {
+        return;
+    };
+    let (mark, help) = if pool.tls.is_none() {
+        (
+            "TLS agrees on the version, and this pool has none: its backends are spoken to by HTTP/1.1",
+            "remove it, or write `protocol = \"h2\"` for HTTP/2 without TLS",
+        )
+    } else if pool.announce.is_some() {
+        ("a connection with a PROXY header serves one client, by HTTP/1.1", "remove it, or write `h1`")
+    } else {
+        return;
+    };
+    findings.push(
+        Diagnostic::new(Code::NoChoice, "there is no choice of a version").mark(place, mark).help(help),
+    );
 }
 
 /// A PROXY header speaks for one client, and a connection that carries streams serves many.

@@ -225,11 +225,12 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
         }),
         key(
             "protocol",
-            Kind::Word(&["h1", "h2"]),
+            Kind::Word(&["auto", "h1", "h2"]),
             r#""h1""#,
             r#""h2""#,
-            "The version of HTTP that backends are spoken to. `h2`: HTTP/2, over TLS by ALPN, else by prior knowledge (h2c); a few \
-             connections carry all requests. `h2c://` before the addresses says the same without TLS. docs/http2.md says more. HTTP only.",
+            "The version of HTTP that backends are spoken to. `auto`: what each connection agrees on by ALPN, HTTP/1.1 without TLS. `h2`: \
+             HTTP/2, over TLS by ALPN, else by prior knowledge (h2c); a few connections carry all requests. `h2c://` before the addresses \
+             says the same without TLS. docs/http2.md says more. HTTP only.",
         )
         .at(field!(protocol)),
         key(

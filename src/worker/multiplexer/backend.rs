@@ -16,7 +16,7 @@ use crate::h2::frame::ErrorCode;
 use crate::message::BodyLength;
 use crate::os::Os;
 use crate::shared::pools::Slot;
-use crate::snapshot::BackendId;
+use crate::snapshot::{BackendId, BackendProtocol};
 use crate::tls::failure;
 use crate::wire::{Broken, Carrier, Hold, Shaken, Standing, StreamWire, Touched, Wire, stream};
 use crate::worker::carriers::Dialled;
@@ -41,6 +41,8 @@ pub(super) struct BackendEnd {
     heard: Time,
     /// Why it could not be made.
     failure: Option<Cause>,
+    /// The backend had the choice, and has chosen HTTP/1.1.
+    is_http1: bool,
     /// The identity of the last stream. It is the number of exchanges so far, too.
     last: u32,
     /// Streams that have no number yet.
@@ -59,7 +61,18 @@ impl Multiplexer {
         let Dialled { generation, id, home, slot, reach } = dialled;
         let carrier = Rc::new(Carrier::new(wire.fd(), key, Rc::clone(touched)));
         let (failure, began, heard) = (None, now, now);
-        let end = BackendEnd { id, home, slot, reach, began, heard, failure, last: 0, unopened: 0 };
+        let end = BackendEnd {
+            id,
+            home,
+            slot,
+            reach,
+            began,
+            heard,
+            failure,
+            is_http1: false,
+            last: 0,
+            unopened: 0,
+        };
         let machine = Connection::new(Role::Client, Arc::clone(&generation.http2_backend), now);
         let is_blocked = reach != Reach::Stands;
         Multiplexer {
@@ -173,6 +186,11 @@ impl Multiplexer {
             match tls.shake(os) {
                 Shaken::Waits => return false,
                 Shaken::Done if tls.tls_info().protocol == ALPN => end.reach = Reach::Stands,
+                Shaken::Done
+                    if self.generation.snapshot.pool(end.id.pool).spoken() == BackendProtocol::Auto =>
+                {
+                    end.is_http1 = true;
+                }
                 Shaken::Done => {
                     tracing::debug!("a backend does not agree on HTTP/2");
                     self.fail_to_connect(Cause::BackendTlsFailed);
@@ -191,6 +209,23 @@ impl Multiplexer {
         }
         self.is_blocked = false;
         true
+    }
+
+    /// Whether it has come to stand as a connection of HTTP/1.1.
+    pub(super) fn is_http1(&self) -> bool {
+        matches!(&self.end, End::Backend(end) if end.is_http1)
+    }
+
+    /// Takes apart a connection that [speaks HTTP/1.1](Self::is_http1): the home and the slot of its backend, its
+    /// wire, and the sessions that wait on it.
+    pub(super) fn into_http1(self) -> Option<(Key, Slot, Wire, Vec<Key>)> {
+        let End::Backend(BackendEnd { home, slot, .. }) = self.end else { return None };
+        let waiting = self.streams.into_iter().filter(|stream| stream.handle.look() == Hold::Held);
+        let sessions = waiting.map(|stream| {
+            stream.handle.stand(Standing::Http1);
+            stream.session
+        });
+        Some((home, slot, self.wire, sessions.collect()))
     }
 
     /// Tells the exchanges that wait on it that it stands.

@@ -97,6 +97,10 @@ impl<O: Os> Worker<O> {
         if mux.connecting_until().is_some() {
             let mut woken = std::mem::take(&mut self.multiplexers.woken);
             if mux.go_on_connecting(&mut self.os, self.now) && !mux.is_lost {
+                if mux.is_http1() {
+                    self.multiplexers.woken = woken;
+                    return self.go_on_by_http1(key, *mux);
+                }
                 mux.announce_standing(&mut woken);
                 // The first frames may have come with the end of the handshake.
                 self.read_carrier(&mut mux, &mut woken);
@@ -112,6 +116,29 @@ impl<O: Os> Worker<O> {
             self.read_carrier(&mut mux, &mut woken);
         }
         self.go_on_with_streams(key, mux, woken);
+    }
+
+    /// Gives the connection of `key`, whose backend has chosen HTTP/1.1, to one of the sessions that wait on it. The
+    /// others dial by themselves.
+    fn go_on_by_http1(&mut self, key: Key, mux: Multiplexer) {
+        let Some((home, slot, wire, waiting)) = mux.into_http1() else { return };
+        let carriers = &mut self.multiplexers.carriers;
+        carriers.forget(home, key);
+        carriers.note_http1(home, self.now);
+        self.conns.end_multiplexer(key, None, false);
+        let mut standing = Some((wire, slot));
+        for session in waiting {
+            self.with(session, |driver, conn| {
+                if conn.waits_on(key) {
+                    driver.go_on_by_http1(conn, &mut standing);
+                }
+                driver.drive(conn, Readable::default())
+            });
+        }
+        if let Some((wire, slot)) = standing {
+            drop(slot);
+            wire.close(&mut self.os);
+        }
     }
 
     fn take_multiplexer(&mut self, key: Key) -> Option<Box<Multiplexer>> {
@@ -427,6 +454,7 @@ impl<O: Os> Worker<O> {
 
     /// Lets the connections to the backend of `home` end once their streams are over: none opens any more.
     pub(in crate::worker) fn part_with_carriers(&mut self, home: Key) {
+        self.multiplexers.carriers.forget_choice(home);
         for key in self.multiplexers.carriers.of_home(home).to_vec() {
             if let Some(mut mux) = self.take_multiplexer(key) {
                 mux.machine.leave();

@@ -443,6 +443,12 @@ impl Session {
         self.exchange.request.bound
     }
 
+    /// Whether the client would switch protocols on its connection (Upgrade).
+    #[must_use]
+    pub fn wants_switch(&self) -> bool {
+        !self.exchange.request.protocols().is_empty()
+    }
+
     /// Whether the backend connection in use is the client's alone, because a login may hold for it.
     #[must_use]
     pub fn is_login(&self) -> bool {

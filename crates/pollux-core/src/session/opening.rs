@@ -70,6 +70,13 @@ impl Session {
     /// Takes note of how a connect turned out.
     pub fn handle_connect(&mut self, outcome: ConnectOutcome, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, dial } = self.phase else { return };
+        // The connection that was awaited serves others, and there is none of its own: the attempt has yet to begin.
+        if matches!(
+            (dial, outcome),
+            (Dial::Pending { .. }, ConnectOutcome::Queued { .. } | ConnectOutcome::Busy { .. })
+        ) {
+            self.exchange.retries.take_back_attempt();
+        }
         match outcome {
             // Every backend was tried. The ones that have just failed are tried again after a pause. One that may
             // have died of the request does not get it again.

@@ -149,6 +149,11 @@ impl Retrying {
         }
     }
 
+    /// The attempt that has begun was none.
+    pub(crate) fn take_back_attempt(&mut self) {
+        self.attempts = self.attempts.saturating_sub(1);
+    }
+
     /// The next attempt is made for `proof`, and counts against what the pool allows.
     pub(crate) fn count(&mut self, proof: Proof) {
         self.counted += 1;

@@ -170,6 +170,18 @@ impl Pool {
             derived: Derived::default(),
         }
     }
+
+    /// The version that its backends are spoken to. `auto` is HTTP/1.1 without TLS, and where each connection
+    /// announces its client.
+    #[must_use]
+    pub fn spoken(&self) -> BackendProtocol {
+        let is_choice = self.tls.is_some() && self.announce.is_none();
+        if self.protocol == BackendProtocol::Auto && !is_choice {
+            BackendProtocol::Http1
+        } else {
+            self.protocol
+        }
+    }
 }
 
 /// The version of HTTP that the backends of a pool are spoken to.
@@ -180,6 +192,8 @@ pub enum BackendProtocol {
     Http1,
     /// HTTP/2: by ALPN over TLS, else by prior knowledge (RFC 9113 §3.2, §3.3).
     Http2,
+    /// The version that each connection agrees on by ALPN. See [`Pool::spoken`].
+    Auto,
 }
 
 impl BackendProtocol {
@@ -189,6 +203,7 @@ impl BackendProtocol {
         match self {
             BackendProtocol::Http1 => "h1",
             BackendProtocol::Http2 => "h2",
+            BackendProtocol::Auto => "auto",
         }
     }
 }

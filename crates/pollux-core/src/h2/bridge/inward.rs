@@ -2,6 +2,7 @@
 
 use crate::h2::fields::Fields;
 use crate::h2::head::ResponseHead;
+use crate::http::answer::reason;
 use crate::http::framing::has_no_body;
 use crate::message::{BodyLength, Name};
 use crate::syntax::grammar::push_decimal;
@@ -73,7 +74,10 @@ impl Inward {
         self.compact();
         self.text.extend_from_slice(b"HTTP/1.1 ");
         push_decimal(&mut self.text, u64::from(head.status));
-        self.text.extend_from_slice(b" \r\n");
+        self.text.push(b' ');
+        // It may be empty (RFC 9112 §4), but parsers such as that of h2load take no such line.
+        self.text.extend_from_slice(reason(head.status).as_bytes());
+        self.text.extend_from_slice(b"\r\n");
         for field in fields.iter().filter(|field| !field.name.starts_with(b":")) {
             for part in [field.name, b": ", field.value, b"\r\n"] {
                 self.text.extend_from_slice(part);

@@ -412,11 +412,11 @@ fn told(fields_of: &[(&str, &str)], length: Option<u64>, ends: bool, is_head: bo
 fn a_response_of_a_backend_gets_the_framing_of_its_text() {
     let (ok, length) = ((":status", "200"), ("content-length", "5"));
     for (fields, length, ends, is_head, text) in [
-        (&[ok, length][..], Some(5), false, false, "HTTP/1.1 200 \r\ncontent-length: 5\r\n\r\n"),
-        (&[ok], None, false, false, "HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\n\r\n"),
-        (&[ok], None, true, false, "HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n"),
-        (&[ok, length], Some(5), true, true, "HTTP/1.1 200 \r\ncontent-length: 5\r\n\r\n"),
-        (&[(":status", "204")], None, true, false, "HTTP/1.1 204 \r\n\r\n"),
+        (&[ok, length][..], Some(5), false, false, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"),
+        (&[ok], None, false, false, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"),
+        (&[ok], None, true, false, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        (&[ok, length], Some(5), true, true, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"),
+        (&[(":status", "204")], None, true, false, "HTTP/1.1 204 No Content\r\n\r\n"),
         (&[(":status", "103"), ("link", "x")], None, false, false, "HTTP/1.1 103 \r\nlink: x\r\n\r\n"),
     ] {
         assert_eq!(told(fields, length, ends, is_head).0, text);
@@ -470,7 +470,8 @@ fn one_request_goes_its_way_alone() {
             }
         }
         let text = String::from_utf8(text).expect("text");
-        let body = text.strip_prefix("HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\n\r\n").expect("a head");
+        let body =
+            text.strip_prefix("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").expect("a head");
         let chunks = body.strip_suffix("0\r\nx-sum: 1\r\n\r\n").expect("trailers");
         // Sizes and data in turn.
         assert_eq!(chunks.split("\r\n").skip(1).step_by(2).collect::<String>(), "hell", "{chunks}");

@@ -1,6 +1,7 @@
-"""HTTP/2 clients of other languages over TLS."""
+"""HTTP/2 clients of other languages."""
 
 import json
+import pathlib
 import subprocess
 
 import httpx
@@ -42,3 +43,33 @@ def test_node_asks_by_many_streams_at_once(tls_pollux, toy, authority):
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [(one["status"], one["target"], one["body_bytes"]) for one in told] == [(200, f"/{n}", 1000 * n) for n in range(90)]
+
+
+def java(*arguments):
+    """Version, status and JSON of each answer to Java's HttpClient."""
+    command = ["java", pathlib.Path(__file__).parent / "java" / "Streams.java", *arguments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=80)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    return [(version, status, json.loads(body)) for version, status, body in lines]
+
+
+def expect_all(told, version):
+    assert len(told) == 60
+    for number, (spoken, status, body) in enumerate(told):
+        assert (spoken, status, body["target"]) == (version, "200", f"/{number}"), body
+        assert body["body_bytes"] == (20_000 * number if number % 2 else 0)
+
+
+def test_java_asks_by_many_streams_at_once(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    expect_all(java(f"https://localhost:{proxy.port}", 60, authority.cert), "HTTP_2")
+
+
+def test_java_that_offers_h2c_is_served_by_http_1(pollux, toy):
+    proxy = pollux(toy("echo"))
+    told = java(proxy.url("").rstrip("/"), 60)
+    expect_all(told, "HTTP_1_1")
+    for _, _, body in told:
+        fields = {name.lower(): value for name, value in body["headers"]}
+        assert not fields.keys() & {"upgrade", "http2-settings"} and "HTTP2" not in fields.get("connection", ""), fields

@@ -105,6 +105,8 @@ struct Ends {
     standing: Cell<Standing>,
     /// The peer has proved that it has not processed the request.
     is_refused: Cell<bool>,
+    /// Why the backend can be asked no such request.
+    unaskable: Cell<Option<Cause>>,
 }
 
 impl Ends {
@@ -145,6 +147,7 @@ pub fn stream(
         is_noted: Cell::new(false),
         standing: Cell::new(Standing::Stands),
         is_refused: Cell::new(false),
+        unaskable: Cell::new(None),
     });
     (StreamWire(Rc::clone(&ends)), StreamHandle(ends))
 }
@@ -171,6 +174,12 @@ impl StreamWire {
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.0.is_refused.get()
+    }
+
+    /// Why the backend can be asked no such request, of which nothing has gone out, if so.
+    #[must_use]
+    pub fn unaskable(&self) -> Option<Cause> {
+        self.0.unaskable.get()
     }
 
     /// Whether the peer has given the stream up, or the connection is lost.
@@ -255,6 +264,12 @@ impl StreamHandle {
     /// Tells the exchange that the backend has not processed the request.
     pub fn refuse(&self) {
         self.0.is_refused.set(true);
+        self.inward(Inward::reset);
+    }
+
+    /// Tells the exchange that the backend can be asked no such request.
+    pub fn turn_down(&self, cause: Cause) {
+        self.0.unaskable.set(Some(cause));
         self.inward(Inward::reset);
     }
 

@@ -35,6 +35,17 @@ pub(super) struct Carriers {
     pub(super) touched: Touched,
 }
 
+/// The kind of connection that a request goes to its backend by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// One that serves one exchange at a time, by HTTP/1.1 or opaquely.
+    Alone,
+    /// A stream of one that others use.
+    Stream,
+    /// A stream if the backend is known to take an extended CONNECT (RFC 8441), else [`Way::Alone`].
+    Switch,
+}
+
 /// A connection to a backend that is being made.
 #[derive(Debug)]
 pub(super) struct Dialled {
@@ -58,15 +69,20 @@ impl Carriers {
         key
     }
 
-    /// A connection to the backend of `home` that takes one more stream.
-    pub(super) fn with_room(&self, home: Key, conns: &Conns) -> Option<Key> {
-        let has_room = |key: &Key| conns.multiplexer(*key).is_some_and(Multiplexer::has_room);
-        self.homes.get(&home)?.iter().copied().find(has_room)
+    /// A connection to the backend of `home` that takes one more stream for a request that goes this `way`.
+    pub(super) fn with_room(&self, home: Key, way: Way, conns: &Conns) -> Option<Key> {
+        let has_room = |mux: &Multiplexer| match way {
+            Way::Alone => false,
+            Way::Stream => mux.has_room(),
+            Way::Switch => mux.has_room() && mux.takes_connect(),
+        };
+        let is_meant = |key: &Key| conns.multiplexer(*key).is_some_and(has_room);
+        self.homes.get(&home)?.iter().copied().find(is_meant)
     }
 
     /// Whether there is [one](Carriers::with_room).
-    pub(super) fn has_room(&self, home: Key, conns: &Conns) -> bool {
-        self.with_room(home, conns).is_some()
+    pub(super) fn has_room(&self, home: Key, way: Way, conns: &Conns) -> bool {
+        self.with_room(home, way, conns).is_some()
     }
 
     /// Whether the backend of `home` is known to choose HTTP/1.1.

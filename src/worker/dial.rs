@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::carriers::Dialled;
+use super::carriers::{Dialled, Way};
 use super::conn::{Backend, Conn, Reach};
 use super::driver::Driver;
 use super::generation::{Generation, Lease};
@@ -65,17 +65,17 @@ impl<O: Os> Driver<'_, O> {
         if conn.ticket.is_none() && generation.pools.pool(id).queue().waiting() > 0 {
             return Err(self.wait(conn));
         }
-        let joins = self.joins(conn);
+        let way = self.way(conn);
         let is_idle = |index| {
             let home = generation.home(BackendId { pool: id, index });
-            let has_room = || joins && self.carriers.has_room(home, conns);
+            let has_room = || self.carriers.has_room(home, way, conns);
             !is_fresh && (idle.has(conns, home, self.env.now) || has_room())
         };
         let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
         match generation.pick(&conn.session, self.env.now, &is_idle) {
             Ok(picked) => Ok(picked),
             // Connections that carry streams may never make room for one of its own.
-            Err(NoBackend::Full) if !joins && self.is_carried(conn) => {
+            Err(NoBackend::Full) if way != Way::Stream && self.is_carried(conn) => {
                 Err(ConnectOutcome::NoneLeft(NoBackend::Full))
             }
             Err(NoBackend::Full) => match &conn.ticket {
@@ -120,25 +120,31 @@ impl<O: Os> Driver<'_, O> {
     /// may be one that only those know of who came after a reload), or there is none left to wait for.
     fn is_decided(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        let joins = self.joins(conn);
-        if self.is_decided_in(&conn.generation, id, joins) {
+        let way = self.way(conn);
+        if self.is_decided_in(&conn.generation, id, way) {
             return true;
         }
         let name = &conn.generation.snapshot.pool(id).name;
         let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
         !Rc::ptr_eq(&conn.generation, self.latest)
-            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id), joins))
+            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id), way))
     }
 
-    /// Whether the request of `conn` may go on a stream of a connection that others use. Where the version is the
-    /// backend's choice, a switch of protocols and a login that holds for a connection need HTTP/1.1.
-    fn joins(&self, conn: &Conn) -> bool {
-        conn.session.is_http()
-            && match self.env.snapshot.pool(conn.session.pool()).spoken() {
-                BackendProtocol::Http1 => false,
-                BackendProtocol::Http2 => true,
-                BackendProtocol::Auto => !(conn.session.wants_switch() || conn.session.is_login()),
+    /// The way of the request of `conn` to its backend. Where the version is the backend's choice, a login that holds
+    /// for a connection needs HTTP/1.1, and so does a switch of protocols, but for WebSocket.
+    fn way(&self, conn: &Conn) -> Way {
+        let spoken = self.env.snapshot.pool(conn.session.pool()).spoken();
+        match spoken {
+            BackendProtocol::Http2 if conn.session.is_http() => Way::Stream,
+            BackendProtocol::Auto if conn.session.is_http() && !conn.session.is_login() => {
+                match (conn.session.wants_switch(), conn.session.wants_socket()) {
+                    (false, _) => Way::Stream,
+                    (true, true) => Way::Switch,
+                    (true, false) => Way::Alone,
+                }
             }
+            BackendProtocol::Http1 | BackendProtocol::Http2 | BackendProtocol::Auto => Way::Alone,
+        }
     }
 
     /// Whether connections to a backend of the session's pool carry streams.
@@ -149,11 +155,11 @@ impl<O: Os> Driver<'_, O> {
         (0..count).any(|index| !self.carriers.of_home(home(index)).is_empty())
     }
 
-    fn is_decided_in(&self, generation: &Generation, id: PoolId, joins: bool) -> bool {
+    fn is_decided_in(&self, generation: &Generation, id: PoolId, way: Way) -> bool {
         let home = |index| generation.home(BackendId { pool: id, index });
         let is_idle = |index| {
             self.idle.has(self.conns, home(index), self.env.now)
-                || joins && self.carriers.has_room(home(index), self.conns)
+                || self.carriers.has_room(home(index), way, self.conns)
         };
         generation.is_decided(id, self.env.now, &is_idle)
     }
@@ -163,10 +169,11 @@ impl<O: Os> Driver<'_, O> {
         let id = BackendId { pool: conn.session.pool(), index };
         let lease = Lease::begin(&conn.generation, id, self.env.now)?;
         let (now, home) = (self.env.now, self.generation.home(id));
-        let joins = self.joins(conn);
+        let way = self.way(conn);
         let is_http2 = self.env.snapshot.pool(id.pool).spoken() == BackendProtocol::Http2;
-        if joins && (is_http2 || !is_fresh && self.carriers.has_room(home, self.conns)) {
-            return self.connect_stream(conn, lease, is_fresh);
+        let has_stream = || !is_fresh && self.carriers.has_room(home, way, self.conns);
+        if way == Way::Stream && is_http2 || has_stream() {
+            return self.connect_stream(conn, lease, (way, is_fresh));
         }
         let wanted = (home, self.key);
         if !is_fresh && let Some(link) = self.idle.take(self.os, wanted, now, self.conns, self.parked) {
@@ -174,8 +181,8 @@ impl<O: Os> Driver<'_, O> {
             conn.attach(link, Reach::Stands, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
-        if joins && !self.carriers.is_http1(home, now) {
-            return self.connect_stream(conn, lease, is_fresh);
+        if way == Way::Stream && !self.carriers.is_http1(home, now) {
+            return self.connect_stream(conn, lease, (way, is_fresh));
         }
         self.connect_alone(conn, lease)
     }
@@ -239,10 +246,15 @@ impl<O: Os> Driver<'_, O> {
 
     /// Opens a stream to a backend: on a connection that has room for one more, or on a new one. The burst that
     /// comes while that is being made joins it.
-    fn connect_stream(&mut self, conn: &mut Conn, lease: Lease, is_fresh: bool) -> Option<ConnectOutcome> {
+    fn connect_stream(
+        &mut self,
+        conn: &mut Conn,
+        lease: Lease,
+        (way, is_fresh): (Way, bool),
+    ) -> Option<ConnectOutcome> {
         let (id, now) = (lease.id, self.env.now);
         let (index, home) = (id.index, self.generation.home(id));
-        let standing = if is_fresh { None } else { self.carriers.with_room(home, self.conns) };
+        let standing = if is_fresh { None } else { self.carriers.with_room(home, way, self.conns) };
         let key = match standing {
             Some(key) => key,
             None => {

@@ -11,6 +11,7 @@ import threading
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 import pytest
 
 from harness.client import DEADLINE_S, connect
@@ -80,7 +81,8 @@ class Choosing:
     strict one takes no connection that does not agree.
     """
 
-    def __init__(self, authority, choose, is_strict=False):
+    def __init__(self, authority, choose, is_strict=False, connects=0):
+        self.connects = connects
         self.cert, self.choose, self.is_strict = authority.issue("localhost"), choose, is_strict
         self.numbers, self.lock, self.offers = itertools.count(1), threading.Lock(), []
         self.scripted = ScriptedBackend(self.serve)
@@ -119,6 +121,9 @@ class Choosing:
 
     def h2(self, connection, body):
         machine = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        values = {h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: self.connects}
+        machine.local_settings = h2.settings.Settings(client=False, initial_values=values)
+        tunnels = set()
         machine.initiate_connection()
         while True:
             connection.sendall(machine.data_to_send())
@@ -126,7 +131,13 @@ class Choosing:
             if not data:
                 return
             for event in machine.receive_data(data):
-                if isinstance(event, h2.events.RequestReceived):
+                if isinstance(event, h2.events.RequestReceived) and dict(event.headers)[b":method"] == b"CONNECT":
+                    machine.send_headers(event.stream_id, [(":status", "200")])
+                    machine.send_data(event.stream_id, b"hi")
+                    tunnels.add(event.stream_id)
+                elif isinstance(event, h2.events.StreamEnded) and event.stream_id in tunnels:
+                    machine.end_stream(event.stream_id)
+                elif isinstance(event, h2.events.RequestReceived):
                     machine.send_headers(event.stream_id, [(":status", "200"), ("x-version", "HTTP/2.0")])
                     machine.send_data(event.stream_id, body, end_stream=True)
 
@@ -184,6 +195,30 @@ def test_a_backend_that_goes_from_http2_to_http1(before, authority):
         assert backend.offers == ["h2", "http/1.1", "http/1.1"]
 
 
+def switch(proxy):
+    """Switches to WebSocket, and reads the first bytes of the backend."""
+    with connect(proxy.running.address) as connection:
+        connection.sendall(
+            b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        stream = connection.makefile("rb")
+        assert b" 101 " in stream.readline()
+        while stream.readline() != b"\r\n":
+            pass
+        assert stream.read(2) == b"hi"
+        connection.sendall(b"ho")
+
+
+def test_a_switch_of_protocols_takes_http2_where_it_is_known_to_be_followed(before, authority):
+    with Choosing(authority, lambda number: "h2", connects=1) as backend:
+        proxy = before(backend.host_port)
+        assert version(proxy) == "HTTP/2.0"
+        switch(proxy)
+        proxy.running.end_well()
+        assert backend.offers == ["h2"]
+
+
 def test_a_switch_of_protocols_has_a_connection_with_http1(before, authority):
     def choose(number):
         return "h2" if number != 2 else "http/1.1"
@@ -191,17 +226,7 @@ def test_a_switch_of_protocols_has_a_connection_with_http1(before, authority):
     with Choosing(authority, choose) as backend:
         proxy = before(backend.host_port)
         assert version(proxy) == "HTTP/2.0"
-        with connect(proxy.running.address) as connection:
-            connection.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            )
-            stream = connection.makefile("rb")
-            assert b" 101 " in stream.readline()
-            while stream.readline() != b"\r\n":
-                pass
-            assert stream.read(2) == b"hi"
-            connection.sendall(b"ho")
+        switch(proxy)
         assert version(proxy) == "HTTP/2.0"
         proxy.running.end_well()
         assert backend.offers == ["h2", "http/1.1"]

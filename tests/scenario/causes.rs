@@ -18,6 +18,7 @@ use crate::house::{Pollux, snapshot};
 
 const REAL: &str = concat!(
     include_str!("../real/test_http2.py"),
+    include_str!("../real/test_http2_backend_sockets.py"),
     include_str!("../real/test_tls.py"),
     include_str!("../real/test_tls_clients.py"),
     include_str!("../real/test_tls_backends.py")
@@ -87,6 +88,8 @@ fn how(cause: Cause) -> How {
         | Cause::TlsCertificateRequired
         | Cause::TlsCertificateRefused
         | Cause::Misdirected
+        | Cause::BackendNoWebsocket
+        | Cause::HeadTooLongForBackend
         | Cause::BackendTlsExpired
         | Cause::BackendTlsWrongName
         | Cause::BackendTlsUnknownIssuer

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::websocket::accept_of;
 use super::{End, Multiplexer, Stream, speak_body, tell};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
@@ -11,7 +12,7 @@ use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::h2::ALPN;
 use crate::h2::bridge::{Inward, Outgoing, Outward};
-use crate::h2::connection::{Connection, Incoming, NewRequest, Role, WhyReset};
+use crate::h2::connection::{CannotOpen, Connection, Incoming, NewRequest, Role, WhyReset};
 use crate::h2::frame::ErrorCode;
 use crate::message::BodyLength;
 use crate::os::Os;
@@ -43,6 +44,8 @@ pub(super) struct BackendEnd {
     failure: Option<Cause>,
     /// The backend had the choice, and has chosen HTTP/1.1.
     is_http1: bool,
+    /// Its settings have come.
+    has_settings: bool,
     /// The identity of the last stream. It is the number of exchanges so far, too.
     last: u32,
     /// Streams that have no number yet.
@@ -70,6 +73,7 @@ impl Multiplexer {
             heard,
             failure,
             is_http1: false,
+            has_settings: false,
             last: 0,
             unopened: 0,
         };
@@ -87,6 +91,11 @@ impl Multiplexer {
         let most = self.generation.snapshot.pool(end.id.pool).max_reuse.unwrap_or(u32::MAX);
         let is_leaving = self.is_lost || self.has_ended || end.failure.is_some() || end.last >= most;
         !is_leaving && self.machine.free_streams() > end.unopened
+    }
+
+    /// Whether the backend is known to take an extended CONNECT.
+    pub(in crate::worker) fn takes_connect(&self) -> bool {
+        self.machine.peer().connect
     }
 
     /// A stream for the exchange of `session`, and how far the connection is.
@@ -278,25 +287,46 @@ impl Multiplexer {
         if end.reach != Reach::Stands || self.machine.free_streams() == 0 {
             return false;
         }
-        let machine = &mut self.machine;
+        let (machine, has_settings) = (&mut self.machine, end.has_settings);
         let opened = handle.outward(|outward| match outward.next_outgoing() {
-            Ok(Some(Outgoing::Request { length, ends, is_head })) => {
+            Ok(Some(Outgoing::Request { is_connect: true, .. })) if !has_settings => {
+                outward.put_back_connect();
+                Ok(None)
+            }
+            Ok(Some(Outgoing::Request { is_connect: true, .. })) if !machine.peer().connect => {
+                Err(Some(Cause::BackendNoWebsocket))
+            }
+            Ok(Some(Outgoing::Request { length, ends, is_head, is_connect })) => {
                 let block = outward.block();
-                let (is_connect, token) = (false, u64::from(id));
-                let request = NewRequest { block, length, ends_stream: ends, is_head, is_connect, token };
-                machine.open(now, request).map(|number| Some((number, is_head))).map_err(drop)
+                let request = NewRequest {
+                    block,
+                    length,
+                    ends_stream: ends,
+                    is_head,
+                    is_connect,
+                    token: u64::from(id),
+                };
+                match machine.open(now, request) {
+                    Ok(number) => Ok(Some((number, is_head, is_connect))),
+                    Err(CannotOpen::TooLarge) => Err(Some(Cause::HeadTooLongForBackend)),
+                    Err(CannotOpen::Full | CannotOpen::Leaving) => Err(None),
+                }
             }
             Ok(None) => Ok(None),
-            Ok(Some(_)) | Err(_) => Err(()),
+            Ok(Some(_)) | Err(_) => Err(None),
         });
         match opened {
-            Ok(Some((number, is_head))) => {
+            Ok(Some((number, is_head, is_connect))) => {
                 end.unopened -= 1;
-                (self.streams[place].number, self.streams[place].is_head) = (number, is_head);
+                let stream = &mut self.streams[place];
+                (stream.number, stream.is_head, stream.is_connect) = (number, is_head, is_connect);
                 true
             }
             Ok(None) => false,
-            Err(()) => {
+            Err(why) => {
+                if let Some(cause) = why {
+                    handle.turn_down(cause);
+                }
                 self.fail_stream(place, now, woken);
                 false
             }
@@ -336,6 +366,14 @@ impl Multiplexer {
         match *incoming {
             Incoming::Response { token, ref head, fields, ends_stream, .. } => {
                 let id = token as u32;
+                if let Some(place) = self.find(id)
+                    && self.streams[place].is_connect
+                    && (200..300).contains(&head.status)
+                {
+                    let accept =
+                        self.streams[place].handle.outward(|outward| accept_of(outward.socket_key()));
+                    return tell(self, id, woken, |inward| inward.switch(fields, &accept, ends_stream));
+                }
                 let is_head = self.find(id).is_some_and(|place| self.streams[place].is_head);
                 tell(self, id, woken, |inward| inward.head(head, fields, ends_stream, is_head));
             }
@@ -366,7 +404,13 @@ impl Multiplexer {
                     | WhyReset::Stalled => self.fail_stream(place, now, woken),
                 }
             }
-            Incoming::GoAway { .. } | Incoming::Settings => self.open_waiting(now, woken),
+            Incoming::Settings => {
+                if let End::Backend(end) = &mut self.end {
+                    end.has_settings = true;
+                }
+                self.open_waiting(now, woken);
+            }
+            Incoming::GoAway { .. } => self.open_waiting(now, woken),
             Incoming::Pong { .. }
             | Incoming::Request { .. }
             | Incoming::TooLarge { .. }

@@ -353,6 +353,10 @@ impl<O: Os> Worker<O> {
                 driver.decide_connect(conn);
                 return driver.drive(conn, Readable::default());
             }
+            if let Some(cause) = stream.unaskable() {
+                driver.tell(conn, |session, env, effects| session.handle_unaskable(cause, env, effects));
+                return driver.drive(conn, Readable::default());
+            }
             let (is_reset, is_refused) = (stream.is_reset(), stream.is_refused());
             if is_refused {
                 conn.session.handle_refused();

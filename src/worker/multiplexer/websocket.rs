@@ -21,14 +21,15 @@ impl Handshake {
     /// When the system has no random numbers.
     pub(super) fn new(ambient: &dyn Ambient) -> Result<Handshake, NoRandom> {
         let key = base64(&random::<16>(ambient)?);
-        let accept = accept_of(&key);
+        let accept = accept_of(key.as_bytes());
         Ok(Handshake { key, accept })
     }
 }
 
-fn accept_of(key: &str) -> Box<str> {
-    let text = [key, GUID].concat();
-    base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref()).into()
+/// The proof that a request with `key` was read.
+pub(super) fn accept_of(key: &[u8]) -> Box<str> {
+    let text = [key, GUID.as_bytes()].concat();
+    base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref()).into()
 }
 
 #[cfg(test)]
@@ -37,6 +38,6 @@ mod tests {
 
     #[test]
     fn the_proof_is_that_of_the_rfc() {
-        assert_eq!(&*accept_of("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(&*accept_of(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

@@ -147,6 +147,7 @@ impl GrpcStatus {
                 | Cause::MadeRoom
                 | Cause::BodyTooLong
                 | Cause::HeadTooLong
+                | Cause::HeadTooLongForBackend
                 | Cause::TargetTooLong
         ) {
             return GrpcStatus::ResourceExhausted;

@@ -199,6 +199,10 @@ causes! {
     BackendBadResponse "backend-bad-response" Backend Some(502),
     /// The response head is longer than `limits.head` or has more than `limits.fields` fields.
     BackendHeadTooLong "backend-head-too-long" Backend Some(502),
+    /// The request would switch to WebSocket, and the backend speaks HTTP/2 without extended CONNECT (RFC 8441 §3).
+    BackendNoWebsocket "backend-no-websocket" Backend Some(501),
+    /// The request head is larger than the list of fields that the HTTP/2 backend takes (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113 §6.5.2).
+    HeadTooLongForBackend "head-too-long-for-backend" Client Some(431),
     /// The response head did not arrive within `timeouts.backend_response`.
     BackendResponseTimeout "backend-response-timeout" Backend Some(504),
     /// The response stopped before the end that its framing promised.

@@ -177,6 +177,13 @@ impl Cause {
             Cause::BackendHeadTooLong => {
                 "Raise `limits.head` or `limits.fields`, or have the backend send less."
             }
+            Cause::BackendNoWebsocket => {
+                "Have the backend announce SETTINGS_ENABLE_CONNECT_PROTOCOL, or set `protocol` of its pool to `auto` or `h1`: WebSocket goes by HTTP/1.1 then."
+            }
+            Cause::HeadTooLongForBackend => {
+                "Mostly these are cookies that have grown. Have them shortened, or let the backend take larger heads (nginx: \
+                 `large_client_header_buffers`, Envoy: `max_request_headers_kb`)."
+            }
             Cause::BackendResponseTimeout => {
                 "Find out what the backend does for so long. Raise `timeouts.backend_response`, for all or for the route, if it is \
                  meant to; `retry_on = [\"timeout\"]` of the pool asks another one."

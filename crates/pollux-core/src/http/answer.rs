@@ -89,6 +89,7 @@ pub const fn error_type(cause: Cause) -> &'static str {
         | Cause::BodyTooLong
         | Cause::TargetTooLong
         | Cause::HeadTooLong
+        | Cause::HeadTooLongForBackend
         | Cause::UnknownExpectation
         | Cause::MethodRefused
         | Cause::BadVersion
@@ -117,6 +118,7 @@ pub const fn error_type(cause: Cause) -> &'static str {
         Cause::BackendTlsTimeout => "connection_timeout",
         Cause::BackendReset | Cause::BackendClosed => "connection_terminated",
         Cause::BackendBadResponse => "http_protocol_error",
+        Cause::BackendNoWebsocket => "http_upgrade_failed",
         Cause::BackendHeadTooLong => "http_response_header_section_size",
         Cause::BackendResponseTimeout => "http_response_timeout",
         Cause::BackendTruncated => "http_response_incomplete",

@@ -1,7 +1,9 @@
 //! The two lanes of a session, as the worker sees them: which lane a side fills and drains, and what poll and the
 //! byte mover report of a side.
 
-use super::{Phase, Session, Side};
+use super::parts::Answered;
+use super::{Effect, Env, Phase, Session, Side};
+use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::lane::framer::Framer;
 use crate::lane::{Lane, Sink, Source};
@@ -49,6 +51,14 @@ impl Session {
     /// connection is [lost](Self::handle_lost).
     pub fn handle_refused(&mut self) {
         self.exchange.attempt.is_refused = true;
+    }
+
+    /// Takes note that the backend can be asked no such request. Nothing of it was sent, and no backend is to blame.
+    pub fn handle_unaskable(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Relay && self.exchange.response.answered == Answered::Awaited {
+            self.exchange.attempt.is_blamed = true;
+            self.fail(cause, env, effects);
+        }
     }
 
     /// Takes note that writing to `side` failed. What it has sent may still be read.

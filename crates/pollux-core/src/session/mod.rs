@@ -449,6 +449,15 @@ impl Session {
         !self.exchange.request.protocols().is_empty()
     }
 
+    /// Whether the client would switch to WebSocket, behind a request without a body.
+    #[must_use]
+    pub fn wants_socket(&self) -> bool {
+        let request = &self.exchange.request;
+        let mut protocols = request.protocols().split(|byte| *byte == b',');
+        !request.is_upgrade_behind_body()
+            && protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    }
+
     /// Whether the backend connection in use is the client's alone, because a login may hold for it.
     #[must_use]
     pub fn is_login(&self) -> bool {

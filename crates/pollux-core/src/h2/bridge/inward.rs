@@ -10,6 +10,10 @@ use crate::syntax::grammar::push_decimal;
 /// The size line of a chunk takes at most so many bytes: eight digits and CRLF, and CRLF behind the data.
 const CHUNK_EXCESS: usize = 12;
 
+/// The beginning of a switch to WebSocket in HTTP/1.1 (RFC 6455 §4.2.2).
+const SWITCHED: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ";
+
 /// Why a read gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
@@ -97,6 +101,32 @@ impl Inward {
             };
         }
         self.text.extend_from_slice(b"\r\n");
+        if ends {
+            self.input = Input::Ended;
+        }
+    }
+
+    /// Takes the head by which a backend has opened a tunnel for an extended CONNECT (RFC 8441 §5): the exchange reads
+    /// the 101 with `accept` that it stands for, and then the bytes of the tunnel.
+    pub fn switch(&mut self, fields: &Fields, accept: &str, ends: bool) {
+        if self.input != Input::Open {
+            return;
+        }
+        self.is_response = true;
+        self.compact();
+        for part in [SWITCHED, accept, "\r\n"] {
+            self.text.extend_from_slice(part.as_bytes());
+        }
+        let is_told = |name: &[u8]| {
+            !(name.starts_with(b":") || name == b"content-length" || name == b"sec-websocket-accept")
+        };
+        for field in fields.iter().filter(|field| is_told(field.name)) {
+            for part in [field.name, b": ", field.value, b"\r\n"] {
+                self.text.extend_from_slice(part);
+            }
+        }
+        self.text.extend_from_slice(b"\r\n");
+        self.framing = Framing::Tunnel;
         if ends {
             self.input = Input::Ended;
         }

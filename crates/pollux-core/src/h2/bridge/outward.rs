@@ -4,6 +4,7 @@
 use crate::core::buffer::Buffer;
 use crate::h2::encoder::{FieldBlock, Strings};
 use crate::h2::fields::HeaderField;
+use crate::h2::request::WEBSOCKET;
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::has_no_body;
 use crate::http::grpc;
@@ -42,6 +43,8 @@ pub enum Outgoing {
         ends: bool,
         /// The method is HEAD.
         is_head: bool,
+        /// It is an extended CONNECT (RFC 8441), for the key of [`Outward::socket_key`].
+        is_connect: bool,
     },
     /// Bytes of the body wait in [`Outward::body`]; `ends` if the direction ends behind them.
     Data {
@@ -58,6 +61,8 @@ enum State {
     /// A head comes next.
     Head(HeadScan),
     Body(Framer),
+    /// The head of an extended CONNECT stands in the block, and is to be said.
+    Connect,
     /// The body has been taken, and its trailers wait to be sent, if there are any.
     Trailers,
     /// All was said.
@@ -209,6 +214,10 @@ impl Outward {
                     (_, is_over) => Ok(Some(Outgoing::Data { ends: is_over && !has_trailers })),
                 }
             }
+            State::Connect => {
+                self.state = State::Body(Framer::UntilEof);
+                Ok(Some(CONNECT))
+            }
             State::Trailers => {
                 self.block.clear();
                 let lines = std::mem::take(&mut self.trailers);
@@ -273,7 +282,11 @@ impl Outward {
         let mut words = lines.next().into_iter().flat_map(|line| line.split(|byte| *byte == b' '));
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return Err(BrokenText) };
         let is_head = method == b"HEAD";
-        push_lower(&mut self.block, b":method", method);
+        let key = if method == b"GET" { socket_key(lines.clone()) } else { None };
+        push_lower(&mut self.block, b":method", if key.is_some() { b"CONNECT" } else { method });
+        if key.is_some() {
+            push_lower(&mut self.block, b":protocol", WEBSOCKET.as_bytes());
+        }
         push_lower(&mut self.block, b":scheme", scheme);
         let host = lines.clone().filter_map(field).find(|(name, _)| Name::of(name) == Name::Host);
         if let Some((_, host)) = host {
@@ -285,9 +298,16 @@ impl Outward {
             if name.eq_ignore_ascii_case(b"content-type") && grpc::is_type(value) {
                 push_lower(block, b"te", b"trailers");
             }
-            kind != Name::Host
+            kind != Name::Host && !(key.is_some() && name.eq_ignore_ascii_case(SOCKET_KEY))
         };
         let Framing { length, is_chunked } = push_fields(&mut self.block, &mut self.name, lines, passes)?;
+        if let Some(key) = key {
+            self.name.clear();
+            self.name.extend_from_slice(key);
+            self.buffer.skip(end);
+            self.state = State::Body(Framer::UntilEof);
+            return Ok(CONNECT);
+        }
         self.buffer.skip(end);
         let framer = match (is_chunked, length) {
             (true, _) => Framer::Chunked(Chunked::new(Chunks::Strip, None, Nominated::default())),
@@ -295,7 +315,18 @@ impl Outward {
             (false, None) => Framer::Done,
         };
         let ends = self.begin_body(framer);
-        Ok(Outgoing::Request { length: length.filter(|_| !ends), ends, is_head })
+        Ok(Outgoing::Request { length: length.filter(|_| !ends), ends, is_head, is_connect: false })
+    }
+
+    /// Has the extended CONNECT that was said last said again: it cannot go out yet.
+    pub fn put_back_connect(&mut self) {
+        self.state = State::Connect;
+    }
+
+    /// The Sec-WebSocket-Key of the request that was said as an extended CONNECT, which has no place for it.
+    #[must_use]
+    pub fn socket_key(&self) -> &[u8] {
+        &self.name
     }
 
     /// Lets the body follow; whether there is none.
@@ -389,6 +420,28 @@ fn is_of_connection(kind: Name) -> bool {
 
 /// The field that HTTP/2 does not have in a WebSocket handshake (RFC 8441 §5).
 const SOCKET_ACCEPT: &[u8] = b"sec-websocket-accept";
+
+/// The same of the request.
+const SOCKET_KEY: &[u8] = b"sec-websocket-key";
+
+/// A request that becomes a tunnel.
+const CONNECT: Outgoing = Outgoing::Request { length: None, ends: false, is_head: false, is_connect: true };
+
+/// The Sec-WebSocket-Key of a GET with these lines, if it would switch to WebSocket and has no body.
+fn socket_key<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    let (mut is_socket, mut has_body, mut key) = (false, false, None);
+    for (name, value) in lines.filter_map(field) {
+        let kind = Name::of(name);
+        has_body |= matches!(kind, Name::ContentLength | Name::TransferEncoding);
+        if kind == Name::Upgrade {
+            let mut protocols = value.split(|byte| *byte == b',');
+            is_socket |= protocols.any(|protocol| trim(protocol).eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
+        } else if name.eq_ignore_ascii_case(SOCKET_KEY) {
+            key = Some(value);
+        }
+    }
+    key.filter(|_| is_socket && !has_body)
+}
 
 /// The place of the status in a status line.
 const STATUS: std::ops::Range<usize> = "HTTP/1.1 ".len().."HTTP/1.1 200".len();

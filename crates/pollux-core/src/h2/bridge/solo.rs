@@ -42,7 +42,7 @@ impl Solo {
     pub fn write(&mut self, text: &[u8], now: Time) -> usize {
         let count = self.outward.write(text, &[]);
         match self.outward.next_outgoing() {
-            Ok(Some(Outgoing::Request { ends: true, is_head, length })) => {
+            Ok(Some(Outgoing::Request { ends: true, is_head, length, .. })) => {
                 let block = self.outward.block();
                 let request =
                     NewRequest { block, length, ends_stream: true, is_head, is_connect: false, token: 0 };

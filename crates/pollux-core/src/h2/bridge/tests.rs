@@ -165,7 +165,7 @@ impl Got {
                     self.heads.push((status, length, lines(outward.block())));
                     self.ends += u32::from(ends);
                 }
-                Outgoing::Request { length, ends, is_head } => {
+                Outgoing::Request { length, ends, is_head, .. } => {
                     self.heads.push((u16::from(is_head), length, lines(outward.block())));
                     self.ends += u32::from(ends);
                 }
@@ -488,4 +488,54 @@ fn a_request_alone_hears_of_its_end() {
         solo.take(bytes, Time::ZERO);
         assert_eq!(solo.read(&mut [0; 9]) == Err(Unread::Lost), is_lost);
     }
+}
+
+#[test]
+fn a_switch_to_websocket_is_an_extended_connect() {
+    let mut outward = Outward::of_request(true);
+    let head = b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: x, WebSocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhl\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    assert_eq!(outward.write(head, b"hi"), head.len() + 2);
+    let connect = Some(Outgoing::Request { length: None, ends: false, is_head: false, is_connect: true });
+    assert_eq!(outward.next_outgoing(), Ok(connect));
+    outward.put_back_connect();
+    let connect = Some(Outgoing::Request { length: None, ends: false, is_head: false, is_connect: true });
+    assert_eq!(outward.next_outgoing(), Ok(connect));
+    assert_eq!(outward.socket_key(), b"dGhl");
+    assert_eq!(outward.next_outgoing(), Ok(Some(Outgoing::Data { ends: false })));
+    assert_eq!(outward.body(), b"hi");
+    outward.finish();
+    assert_eq!(outward.next_outgoing(), Ok(Some(Outgoing::Data { ends: true })));
+
+    // Without a key there is no handshake, and a body is none of its parts.
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nSec-WebSocket-Key: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\nContent-Length: 1\r\n\r\n",
+    ] {
+        let mut outward = Outward::of_request(true);
+        outward.write(head.as_bytes(), b"");
+        let outgoing = outward.next_outgoing();
+        assert!(
+            matches!(outgoing, Ok(Some(Outgoing::Request { is_connect: false, .. }))),
+            "{head}: {outgoing:?}"
+        );
+    }
+}
+
+#[test]
+fn the_head_of_a_tunnel_is_the_101_that_it_stands_for() {
+    let mut inward = Inward::new(BodyLength::Empty, false);
+    let told =
+        fields(&[(":status", "200"), ("content-length", "9"), ("sec-websocket-accept", "no"), ("x", "y")]);
+    inward.switch(&told, "yes", false);
+    inward.data(b"bytes");
+    inward.end(None);
+    let mut room = [0; 512];
+    let count = inward.read(&mut room).unwrap();
+    let text = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-accept: yes\r\nx: y\r\n\r\nbytes";
+    assert_eq!(std::str::from_utf8(&room[..count]), Ok(text));
+    assert_eq!(inward.read(&mut room), Ok(0), "a tunnel has an end");
 }

@@ -257,7 +257,7 @@ pub(in crate::config) static LIMITS: Table<Limits> = Table {
         key(
             "idle_per_backend",
             Kind::Number(0, COUNT_MAX),
-            "256",
+            "1024",
             "256",
             "Idle connections kept to each backend, over all workers.",
         )

@@ -156,7 +156,7 @@ impl Default for Limits {
             bytes_per_client: None,
             handshakes: 1000,
             accept_budget: 64,
-            idle_per_backend: 256,
+            idle_per_backend: 1024,
             route_series: 256,
             backend_series: 256,
             idle: 4096,

@@ -3,6 +3,9 @@
 //! The worker's turns run in the test's own thread, over real sockets, with a client and a backend in threads
 //! of their own. The allocator counts for each thread by itself, so only what the turns ask for is counted.
 
+#[path = "allocations/http2.rs"]
+mod http2;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -151,10 +154,13 @@ struct Speaks {
 
 /// A worker with one listener, and where that is.
 fn worker(speaks: Speaks, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, SocketAddr) {
-    let Speaks { mode, tls, poller } = speaks;
+    worker_of(snapshot(speaks.mode, backend), speaks, wake)
+}
+
+fn worker_of(mut snapshot: Snapshot, speaks: Speaks, wake: UnixStream) -> (Worker<SysOs>, SocketAddr) {
+    let Speaks { tls, poller, .. } = speaks;
     let (door, address) = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let mut os = SysOs::default();
-    let mut snapshot = snapshot(mode, backend);
     let mut handles = Handles::default();
     if let Some(termination) = tls {
         snapshot.listeners[0].tls = Some(Arc::clone(termination.rules()));

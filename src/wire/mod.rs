@@ -11,7 +11,7 @@ use crate::core::delivery::Delivery;
 use crate::core::interest::Interest;
 use crate::os::{Fd, IoFault, Os};
 
-pub use stream::{Carrier, Hold, Standing, StreamHandle, StreamWire, Touched, stream};
+pub use stream::{Carrier, Hold, SpareStreams, Standing, StreamHandle, StreamWire, Touched};
 pub use tls::{Broken, Shaken, TlsWire};
 
 /// A connection that bytes go through.

@@ -110,6 +110,26 @@ struct Ends {
 }
 
 impl Ends {
+    fn new(number: u32, carrier: &Rc<Carrier>, inward: Inward, outward: Outward) -> Ends {
+        Ends {
+            number,
+            carrier: Rc::clone(carrier),
+            inward: RefCell::new(inward),
+            outward: RefCell::new(outward),
+            hold: Cell::new(Hold::Held),
+            is_blocked: Cell::new(false),
+            is_noted: Cell::new(false),
+            standing: Cell::new(Standing::Stands),
+            is_refused: Cell::new(false),
+            unaskable: Cell::new(None),
+        }
+    }
+
+    /// Its memory, in bytes.
+    fn cost(&self) -> usize {
+        size_of::<Ends>() + self.inward.borrow().capacity() + self.outward.borrow().capacity()
+    }
+
     fn touch(&self) {
         if !self.is_noted.replace(true) {
             let mut streams = self.carrier.streams.borrow_mut();
@@ -129,27 +149,68 @@ pub struct StreamWire(Rc<Ends>);
 #[derive(Clone, Debug)]
 pub struct StreamHandle(Rc<Ends>);
 
-/// The two ends of a stream.
-#[must_use]
-pub fn stream(
-    number: u32,
-    carrier: &Rc<Carrier>,
-    inward: Inward,
-    outward: Outward,
-) -> (StreamWire, StreamHandle) {
-    let ends = Rc::new(Ends {
-        number,
-        carrier: Rc::clone(carrier),
-        inward: RefCell::new(inward),
-        outward: RefCell::new(outward),
-        hold: Cell::new(Hold::Held),
-        is_blocked: Cell::new(false),
-        is_noted: Cell::new(false),
-        standing: Cell::new(Standing::Stands),
-        is_refused: Cell::new(false),
-        unaskable: Cell::new(None),
-    });
-    (StreamWire(Rc::clone(&ends)), StreamHandle(ends))
+/// The memory of streams that are over, for the next ones of a worker.
+#[derive(Debug, Default)]
+pub struct SpareStreams {
+    ends: Vec<Rc<Ends>>,
+    /// The bytes that all of them hold.
+    held: usize,
+    /// The fewest since the last look: so many were not needed.
+    fewest: usize,
+}
+
+impl SpareStreams {
+    /// So many bytes are kept at most.
+    pub const HELD_MAX: usize = 2 * 1024 * 1024;
+
+    /// A stream that begins: its two ends.
+    #[must_use]
+    pub fn begin(
+        &mut self,
+        number: u32,
+        carrier: &Rc<Carrier>,
+        mut inward: Inward,
+        mut outward: Outward,
+    ) -> (StreamWire, StreamHandle) {
+        let spare = self.ends.pop();
+        self.fewest = self.fewest.min(self.ends.len());
+        let ends = if let Some(mut spare) = spare {
+            self.held -= spare.cost();
+            // No other one refers to what is kept.
+            if let Some(last) = Rc::get_mut(&mut spare) {
+                inward.take_memory(last.inward.get_mut());
+                outward.take_memory(last.outward.get_mut());
+                *last = Ends::new(number, carrier, inward, outward);
+            }
+            spare
+        } else {
+            Rc::new(Ends::new(number, carrier, inward, outward))
+        };
+        (StreamWire(Rc::clone(&ends)), StreamHandle(ends))
+    }
+
+    /// Keeps the memory of a stream that is over, unless its exchange still has the other end, or enough is kept.
+    pub fn keep(&mut self, handle: StreamHandle) {
+        let StreamHandle(mut ends) = handle;
+        let cost = ends.cost();
+        if Rc::get_mut(&mut ends).is_some() && self.held + cost <= SpareStreams::HELD_MAX {
+            self.held += cost;
+            self.ends.push(ends);
+        }
+    }
+
+    /// Whether memory is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Gives back what was not needed since the last call.
+    pub fn tidy(&mut self) {
+        let unneeded = self.ends.drain(..self.fewest.min(self.ends.len()));
+        self.held -= unneeded.map(|ends| ends.cost()).sum::<usize>();
+        self.fewest = self.ends.len();
+    }
 }
 
 impl StreamWire {

@@ -99,8 +99,8 @@ impl<O: Os> Worker<O> {
         if let Some(at) = self.parked.nearest() {
             nearest.note(at);
         }
-        if let Some(at) = self.storage.tidies_at() {
-            nearest.note(at);
+        if self.has_surplus() {
+            nearest.note(self.storage.tidies_at());
         }
         if let Some(since) = self.common.draining_since {
             nearest.note(since + self.generation.snapshot.timeouts.drain);

@@ -4,6 +4,7 @@
 //! ones run empty and close. A new one is begun when none has room. Requests that come while it is being made wait
 //! on it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::shared::pools::Slot;
 use crate::snapshot::BackendId;
-use crate::wire::{Touched, Wire};
+use crate::wire::{SpareStreams, Touched, Wire};
 
 /// A backend that has agreed on HTTP/1.1 where it had the choice is asked for nothing else for so long. Then, or
 /// once it refuses, a connection offers both versions again, and the requests of a burst wait on that one.
@@ -33,6 +34,8 @@ pub(super) struct Carriers {
     begun: Vec<Key>,
     /// The connections whose streams were touched by their sessions, of clients and of backends.
     pub(super) touched: Touched,
+    /// The memory of their streams that are over.
+    pub(super) spare: Rc<RefCell<SpareStreams>>,
 }
 
 /// The kind of connection that a request goes to its backend by.
@@ -63,7 +66,9 @@ impl Carriers {
     /// Takes in a connection that has begun.
     pub(super) fn insert(&mut self, dialled: Dialled, wire: Wire, conns: &mut Conns, now: Time) -> Key {
         let home = dialled.home;
-        let key = conns.insert_carrier(|key| Multiplexer::to_backend(dialled, wire, key, &self.touched, now));
+        let (touched, spare) = (&self.touched, &self.spare);
+        let key =
+            conns.insert_carrier(|key| Multiplexer::to_backend(dialled, wire, key, (touched, spare), now));
         self.homes.entry(home).or_default().push(key);
         self.begun.push(key);
         key
@@ -98,6 +103,16 @@ impl Carriers {
     /// Forgets what the backend of `home` has chosen.
     pub(super) fn forget_choice(&mut self, home: Key) {
         self.agreed.remove(&home);
+    }
+
+    /// Whether memory is kept for streams to come.
+    pub(super) fn has_surplus(&self) -> bool {
+        !self.spare.borrow().is_empty()
+    }
+
+    /// Gives back the memory that streams have not needed since the last call.
+    pub(super) fn tidy(&self) {
+        self.spare.borrow_mut().tidy();
     }
 
     /// Those that have begun since the last call are moved to `hot`.

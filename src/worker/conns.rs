@@ -21,12 +21,18 @@ use super::own::Owned;
 use super::parked::EpollSet;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
-use crate::session::Resting;
+use crate::session::{Resting, SessionMemory};
 use crate::shared::clients::Counted;
 use crate::wire::Wire;
 
 /// The memory for so many served clients is kept for the next ones.
-const SPARE_MAX: usize = 64;
+const SPARE_MAX: usize = 512;
+
+/// The memory for so many is kept for longer than a moment.
+const SPARE_KEPT: usize = 64;
+
+/// The same of the text of their sessions.
+const MEMORIES_KEPT: usize = 8;
 
 /// See the module.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub(super) struct Conns {
     slab: Slab<Connection>,
     /// Memory for more that are served.
     spare: Vec<Served>,
+    /// The memory of sessions of streams that are over.
+    memories: Vec<SessionMemory>,
     /// The number of clients that are served or idle.
     sessions: usize,
     /// The number of clients in their handshakes.
@@ -94,7 +102,8 @@ impl Default for Conns {
     fn default() -> Conns {
         Conns {
             slab: Slab::default(),
-            spare: Vec::with_capacity(SPARE_MAX),
+            spare: Vec::with_capacity(SPARE_KEPT),
+            memories: Vec::new(),
             sessions: 0,
             handshaking: 0,
             closing: Vec::new(),
@@ -190,9 +199,29 @@ impl Conns {
             client.as_ref().as_ref().is_none_or(|conn| conn.backend.is_none()),
             "its backend leaks"
         );
-        let owned = client.take().and_then(|conn| conn.owned);
+        let over = client.take();
         self.keep(client);
+        let Conn { session, owned, .. } = over?;
+        if self.memories.len() < SPARE_MAX {
+            self.memories.extend(session.into_memory());
+        }
         owned
+    }
+
+    /// Memory for the session of a stream.
+    pub(super) fn session_memory(&mut self) -> SessionMemory {
+        self.memories.pop().unwrap_or_default()
+    }
+
+    /// Whether more memory is kept for clients to come than what is kept for good.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.spare.len() > SPARE_KEPT || self.memories.len() > MEMORIES_KEPT
+    }
+
+    /// Gives the surplus back.
+    pub(super) fn tidy(&mut self) {
+        self.spare.truncate(SPARE_KEPT);
+        self.memories.truncate(MEMORIES_KEPT);
     }
 
     /// Frees the slot of `key`, of which nothing is left, unless it is `closing` still.

@@ -347,6 +347,19 @@ impl<O: Os> Worker<O> {
         self.wake_multiplexers();
     }
 
+    /// Whether memory is kept for what may come that is given back if it does not.
+    fn has_surplus(&self) -> bool {
+        self.storage.has_surplus() || self.conns.has_surplus() || self.multiplexers.carriers.has_surplus()
+    }
+
+    /// Gives memory back to the system that was not needed for a while.
+    fn tidy(&mut self) {
+        if self.storage.tidy(self.now) {
+            self.conns.tidy();
+            self.multiplexers.carriers.tidy();
+        }
+    }
+
     /// One turn of the loop. Waits for as long as nothing happens.
     pub fn turn(&mut self) -> Turn {
         self.admit_from_leaving_acceptors();
@@ -380,7 +393,7 @@ impl<O: Os> Worker<O> {
         self.copy_events(polled);
         self.handle_events();
         self.drive_eager();
-        self.storage.tidy(self.now);
+        self.tidy();
         if nearest.is_some_and(|at| at <= self.now) {
             self.handle_deadlines();
         }

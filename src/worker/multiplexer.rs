@@ -9,6 +9,7 @@ mod backend;
 mod streams;
 mod websocket;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::h2::frame::ErrorCode;
 use crate::os::{Fd, IoFault, Os};
 use crate::session::Resting;
 use crate::shared::clients::Counted;
-use crate::wire::{Carrier, Hold, Standing, StreamHandle, Touched, Wire};
+use crate::wire::{Carrier, Hold, SpareStreams, Standing, StreamHandle, Touched, Wire};
 
 use backend::BackendEnd;
 pub(super) use streams::Multiplexers;
@@ -56,6 +57,7 @@ pub(super) struct Multiplexer {
     /// The bytes that all of them hold.
     held: usize,
     carrier: Rc<Carrier>,
+    spare: Rc<RefCell<SpareStreams>>,
     /// Bytes of frames; those before `written` were written.
     pending: Vec<u8>,
     written: usize,
@@ -112,13 +114,19 @@ struct Stream {
 
 impl Multiplexer {
     /// Makes a carrier of a served client; `None` if that client has no connection any more.
-    pub(super) fn new(conn: Conn, key: Key, touched: &Touched, now: Time) -> Option<Multiplexer> {
+    pub(super) fn new(
+        conn: Conn,
+        key: Key,
+        touched: &Touched,
+        spare: &Rc<RefCell<SpareStreams>>,
+        now: Time,
+    ) -> Option<Multiplexer> {
         let Conn { session, client, generation, listener_state, counted, .. } = conn;
         let wire = client?;
         let machine = Connection::new(Role::Server, Arc::clone(&generation.http2), now);
         let end = End::Client { origin: session.into_carrier(), listener_state, counted };
         let carrier = Rc::new(Carrier::new(wire.fd(), key, Rc::clone(touched)));
-        Some(Multiplexer::of(wire, machine, end, carrier, generation, now))
+        Some(Multiplexer::of(wire, machine, end, (carrier, Rc::clone(spare)), generation, now))
     }
 
     /// One without streams, of which nothing was read or written.
@@ -126,7 +134,7 @@ impl Multiplexer {
         wire: Wire,
         machine: Connection,
         end: End,
-        carrier: Rc<Carrier>,
+        (carrier, spare): (Rc<Carrier>, Rc<RefCell<SpareStreams>>),
         generation: Rc<Generation>,
         now: Time,
     ) -> Multiplexer {
@@ -137,6 +145,7 @@ impl Multiplexer {
             streams: Vec::new(),
             held: 0,
             carrier,
+            spare,
             pending: Vec::new(),
             written: 0,
             is_blocked: false,
@@ -237,6 +246,7 @@ impl Multiplexer {
             self.machine.reset(number, ErrorCode::INTERNAL_ERROR);
             handle.inward(Inward::reset);
             woken.push(session);
+            drop(handle);
             self.drop_stream(place, now);
             return;
         }
@@ -250,7 +260,10 @@ impl Multiplexer {
                 self.machine.linger(now, number, DROPPED_MAX);
             }
             handle.inward(Inward::close);
-            woken.push(session);
+            if hold == Hold::Held {
+                woken.push(session);
+            }
+            drop(handle);
             self.drop_stream(place, now);
             return;
         }
@@ -268,7 +281,9 @@ impl Multiplexer {
     }
 
     fn drop_stream(&mut self, place: usize, now: Time) {
-        self.held -= self.streams.remove(place).held;
+        let Stream { held, handle, .. } = self.streams.remove(place);
+        self.held -= held;
+        self.spare.borrow_mut().keep(handle);
         self.used = now;
     }
 

@@ -206,21 +206,28 @@ impl Storage {
         self.out
     }
 
-    /// When to look again for unneeded buffers; `None` if there are none.
+    /// Whether more buffers are free than are kept in any case.
     #[must_use]
-    pub(super) fn tidies_at(&self) -> Option<Time> {
-        (self.free.len() > KEPT_MIN).then(|| self.looked + KEPT)
+    pub(super) fn has_surplus(&self) -> bool {
+        self.free.len() > KEPT_MIN
     }
 
-    /// Gives those back to the system that have not been needed since the last look, if it is time.
-    pub(super) fn tidy(&mut self, now: Time) {
+    /// When to look again for unneeded buffers.
+    #[must_use]
+    pub(super) fn tidies_at(&self) -> Time {
+        self.looked + KEPT
+    }
+
+    /// Gives those back to the system that have not been needed since the last look, if it is time; whether it was.
+    pub(super) fn tidy(&mut self, now: Time) -> bool {
         if now < self.looked + KEPT {
-            return;
+            return false;
         }
         // The ones used last lie at the end.
         let unneeded = self.spare.min(self.free.len().saturating_sub(KEPT_MIN));
         self.free.drain(..unneeded);
         (self.spare, self.looked) = (self.free.len(), now);
+        true
     }
 }
 
@@ -306,12 +313,12 @@ mod tests {
             let in_use: Vec<_> = (0..6).map_while(|_| storage.take(Side::Backend)).collect();
             in_use.into_iter().for_each(|buffer| storage.give(buffer));
             now = now + KEPT;
-            assert_eq!(storage.tidies_at().map(|at| at <= now), Some(true));
-            storage.tidy(now);
+            assert!(storage.has_surplus() && storage.tidies_at() <= now);
+            assert!(storage.tidy(now));
         }
         assert_eq!(storage.free.len(), 6);
         storage.tidy(now + KEPT);
         storage.tidy(now + KEPT + KEPT);
-        assert_eq!((storage.free.len(), storage.tidies_at()), (KEPT_MIN, None));
+        assert_eq!((storage.free.len(), storage.has_surplus()), (KEPT_MIN, false));
     }
 }

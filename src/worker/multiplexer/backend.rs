@@ -1,5 +1,6 @@
 //! Connections to backends: how they are made, how requests get their streams, and what the backend says of them.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::os::Os;
 use crate::shared::pools::Slot;
 use crate::snapshot::{BackendId, BackendProtocol};
 use crate::tls::failure;
-use crate::wire::{Broken, Carrier, Hold, Shaken, Standing, StreamWire, Touched, Wire, stream};
+use crate::wire::{Broken, Carrier, Hold, Shaken, SpareStreams, Standing, StreamWire, Touched, Wire};
 use crate::worker::carriers::Dialled;
 use crate::worker::conn::Reach;
 use crate::worker::dial;
@@ -58,7 +59,7 @@ impl Multiplexer {
         dialled: Dialled,
         wire: Wire,
         key: Key,
-        touched: &Touched,
+        (touched, spare): (&Touched, &Rc<RefCell<SpareStreams>>),
         now: Time,
     ) -> Multiplexer {
         let Dialled { generation, id, home, slot, reach } = dialled;
@@ -81,7 +82,7 @@ impl Multiplexer {
         let is_blocked = reach != Reach::Stands;
         Multiplexer {
             is_blocked,
-            ..Multiplexer::of(wire, machine, End::Backend(end), carrier, generation, now)
+            ..Multiplexer::of(wire, machine, End::Backend(end), (carrier, Rc::clone(spare)), generation, now)
         }
     }
 
@@ -105,7 +106,7 @@ impl Multiplexer {
         let End::Backend(end) = &mut self.end else { unreachable!("only backends are joined") };
         end.last += 1;
         end.unopened += 1;
-        let (wire, handle) = stream(end.last, &self.carrier, inward, outward);
+        let (wire, handle) = self.spare.borrow_mut().begin(end.last, &self.carrier, inward, outward);
         if end.reach != Reach::Stands {
             handle.stand(Standing::Awaited);
         }
@@ -252,6 +253,7 @@ impl Multiplexer {
         if handle.look() != Hold::Held {
             // Nothing happens to a stream that is over in both directions.
             self.machine.reset(number, ErrorCode::CANCEL);
+            drop(handle);
             self.drop_request(place, now);
             return;
         }
@@ -336,14 +338,20 @@ impl Multiplexer {
     /// Lets the requests go out that have waited for room.
     pub(super) fn open_waiting(&mut self, now: Time, woken: &mut Vec<Key>) {
         let End::Backend(end) = &self.end else { return };
-        if end.unopened == 0 {
+        if end.unopened == 0 || (self.machine.free_streams() == 0 && !self.machine.is_leaving()) {
             return;
         }
-        let waiting: Vec<u32> =
-            self.streams.iter().filter(|stream| stream.number == 0).map(|stream| stream.id).collect();
-        for id in waiting {
+        let mut last = 0;
+        while let Some(id) = self.next_unopened(last) {
             self.serve(id, now, woken);
+            last = id;
         }
+    }
+
+    /// The first stream behind `last` that has no number yet.
+    fn next_unopened(&self, last: u32) -> Option<u32> {
+        let start = self.streams.partition_point(|stream| stream.id <= last);
+        self.streams[start..].iter().find(|stream| stream.number == 0).map(|stream| stream.id)
     }
 
     fn fail_stream(&mut self, place: usize, now: Time, woken: &mut Vec<Key>) {

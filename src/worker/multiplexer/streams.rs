@@ -15,8 +15,8 @@ use crate::h2::head::{HeadFault, RequestHead};
 use crate::h2::request::{self, WEBSOCKET};
 use crate::message::{BodyLength, Method, field_table};
 use crate::os::{IoFault, Os};
-use crate::session::{Session, Side};
-use crate::wire::{Wire, stream};
+use crate::session::{Session, SessionMemory, Side};
+use crate::wire::Wire;
 use crate::worker::Worker;
 use crate::worker::array::Nearest;
 use crate::worker::carriers::Carriers;
@@ -47,7 +47,9 @@ pub(in crate::worker) struct Multiplexers {
     room: Vec<u8>,
     fields: Fields,
     woken: Vec<Key>,
+    touched: Vec<Key>,
     numbers: Vec<u32>,
+    cookies: Vec<u8>,
 }
 
 /// The cause for which a request that cannot be one is refused.
@@ -71,9 +73,8 @@ impl<O: Os> Worker<O> {
     /// Lets the client of `key`, which has a session and no request under way, speak HTTP/2 from now on; what
     /// it has said so far are `bytes`.
     pub(in crate::worker) fn multiplex(&mut self, key: Key, conn: Conn, bytes: &[u8]) {
-        let Some(mux) = Multiplexer::new(conn, key, &self.multiplexers.carriers.touched, self.now) else {
-            return;
-        };
+        let Carriers { touched, spare, .. } = &self.multiplexers.carriers;
+        let Some(mux) = Multiplexer::new(conn, key, touched, spare, self.now) else { return };
         let mut mux = Box::new(mux);
         mux.carrier.serve(true);
         self.multiplexers.hot.push(key);
@@ -198,10 +199,12 @@ impl<O: Os> Worker<O> {
         }
         match *incoming {
             Incoming::Request { stream, ref head, fields, ends_stream, .. } => {
-                self.begin_stream(mux, (stream, ends_stream), Ok((head, fields)));
+                let mut cookies = std::mem::take(&mut self.multiplexers.cookies);
+                self.begin_stream(mux, (stream, ends_stream), Ok((head, fields)), &mut cookies);
+                self.multiplexers.cookies = cookies;
             }
             Incoming::TooLarge { stream, ends_stream } => {
-                self.begin_stream(mux, (stream, ends_stream), Err(Cause::HeadTooLong));
+                self.begin_stream(mux, (stream, ends_stream), Err(Cause::HeadTooLong), &mut Vec::new());
             }
             Incoming::Malformed { fault, .. } => self.record_refusal(mux, cause_of(fault)),
             Incoming::Data { stream, bytes, .. } => {
@@ -232,6 +235,7 @@ impl<O: Os> Worker<O> {
         mux: &mut Multiplexer,
         (number, ends): (u32, bool),
         head: Result<(&RequestHead<'_>, &Fields), Cause>,
+        cookies: &mut Vec<u8>,
     ) {
         if self.conns.clients() > self.sessions_max {
             self.make_places();
@@ -247,11 +251,10 @@ impl<O: Os> Worker<O> {
             return;
         };
         let socket_key = handshake.as_ref().map_or("", |handshake| handshake.key.as_str());
-        let mut cookies = Vec::new();
         let mut table = field_table();
         let limits = &mux.generation.snapshot.limits;
         let request = head.and_then(|(judged, fields)| {
-            request::read(judged, fields, ends, &mut cookies, &mut table, socket_key, limits)
+            request::read(judged, fields, ends, cookies, &mut table, socket_key, limits)
         });
         let End::Client { origin, listener_state, .. } = &mux.end else { return };
         let length = request.map_or(BodyLength::Open, |request| request.body);
@@ -260,8 +263,9 @@ impl<O: Os> Worker<O> {
             Inward::new(length, ends),
             if protocol.is_some() { Outward::of_connect() } else { Outward::new(is_head) },
         );
-        let (wire, handle) = stream(number, &mux.carrier, inward, outward);
-        let session = origin.stream(self.now);
+        let (wire, handle) =
+            self.multiplexers.carriers.spare.borrow_mut().begin(number, &mux.carrier, inward, outward);
+        let session = origin.stream(self.conns.session_memory(), self.now);
         let generation = Rc::clone(&mux.generation);
         let key = self.insert_session(session, Wire::Stream(wire), generation, *listener_state);
         if let Some(slot) = &self.load_slot {
@@ -284,7 +288,7 @@ impl<O: Os> Worker<O> {
     /// Makes the record of a request that has no session.
     fn record_refusal(&mut self, mux: &Multiplexer, cause: Cause) {
         let End::Client { origin, listener_state, .. } = &mux.end else { return };
-        let mut session: Session = origin.stream(self.now);
+        let mut session: Session = origin.stream(SessionMemory::default(), self.now);
         session.turn_away(cause);
         let world = self.common.world(self.now, false);
         let record = session.record(&world.env(&mux.generation, *listener_state));
@@ -394,11 +398,12 @@ impl<O: Os> Worker<O> {
     /// Serves the connections whose streams were touched by their sessions since the last call.
     pub(in crate::worker) fn serve_touched(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            let touched: Vec<Key> = std::mem::take(&mut *self.multiplexers.carriers.touched.borrow_mut());
-            if touched.is_empty() {
+            if self.multiplexers.carriers.touched.borrow().is_empty() {
                 return;
             }
-            for key in touched {
+            let mut touched = std::mem::take(&mut self.multiplexers.touched);
+            touched.append(&mut self.multiplexers.carriers.touched.borrow_mut());
+            for key in touched.drain(..) {
                 if let Some(mut mux) = self.take_multiplexer(key) {
                     let mut woken = std::mem::take(&mut self.multiplexers.woken);
                     if mux.has_unread() {
@@ -407,6 +412,7 @@ impl<O: Os> Worker<O> {
                     self.go_on_with_streams(key, mux, woken);
                 }
             }
+            self.multiplexers.touched = touched;
         }
     }
 

@@ -88,6 +88,11 @@ impl Buffer {
         old
     }
 
+    /// Forgets every byte and every hold, and keeps the storage.
+    pub fn empty(&mut self) {
+        *self = Buffer { storage: std::mem::take(&mut self.storage), ..Buffer::default() };
+    }
+
     /// Lends storage to a buffer that has none.
     pub fn attach(&mut self, storage: Box<[u8]>) {
         debug_assert!(!self.is_attached() && !storage.is_empty(), "storage is lent once, and never empty");

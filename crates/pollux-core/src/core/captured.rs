@@ -43,6 +43,14 @@ impl Captured {
         self.ends.clear();
     }
 
+    /// Nothing, with the memory that it took, and `most` bytes of it at most.
+    #[must_use]
+    pub fn into_memory(mut self, most: usize) -> Captured {
+        self.clear();
+        self.text.shrink_to(most);
+        self
+    }
+
     /// Takes what is wanted of the fields of a request.
     pub fn take_request<'f>(
         &mut self,

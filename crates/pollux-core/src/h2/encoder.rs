@@ -42,6 +42,12 @@ impl FieldBlock {
         self.list = 0;
     }
 
+    /// The memory that is held beside the struct, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The block.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

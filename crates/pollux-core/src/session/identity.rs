@@ -24,6 +24,16 @@ impl Identity {
         Identity { kept: self.kept, ..Identity::default() }
     }
 
+    /// Lets it keep names in `memory`, which is empty.
+    pub(crate) fn lend(&mut self, memory: String) {
+        self.kept = memory;
+    }
+
+    /// The memory in which it keeps names, empty.
+    pub(crate) fn into_memory(self) -> String {
+        self.renewed().kept
+    }
+
     /// Takes the identity that the head of a request states, if its sender is trusted, and makes the rest.
     pub(crate) fn take(&mut self, request: &Head<'_>, is_trusted: bool, traces: Traces, ids: &Ids) {
         match request.request_id.filter(|_| is_trusted).and_then(is_request_id) {

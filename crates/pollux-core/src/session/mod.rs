@@ -13,6 +13,7 @@ mod expect;
 mod identity;
 mod kill;
 mod lanes;
+mod memory;
 mod opening;
 mod parts;
 mod phases;
@@ -28,6 +29,7 @@ mod tests;
 mod waits;
 
 use ::core::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::Habit;
@@ -50,6 +52,7 @@ use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use dry_run::{DryRun, DryRunEnd, dry_run, dry_run_connection};
 pub use exchange::Exchange;
+pub use memory::SessionMemory;
 pub use opening::ConnectOutcome;
 use parts::Reuse;
 use prelude::{Awaits, Introduced};
@@ -276,7 +279,7 @@ pub struct Session {
     /// The client, as far as it is known: who has connected, or who was announced.
     client: SocketAddr,
     /// By whom it was announced, if it was.
-    introduced: Option<Box<Introduced>>,
+    introduced: Option<Arc<Introduced>>,
     /// The name that it has asked for by SNI, in TCP mode.
     server_name: Option<Box<[u8]>>,
     listener: usize,
@@ -297,7 +300,7 @@ pub struct Session {
     /// The number of its next question to an authority.
     turn: u32,
     /// The TLS facts of the client's connection, if it is encrypted.
-    tls_info: Option<Box<TlsInfo>>,
+    tls_info: Option<Arc<TlsInfo>>,
 }
 
 impl Session {
@@ -310,12 +313,12 @@ impl Session {
     /// A session for a client that the proxy `by` has announced.
     #[must_use]
     pub fn announced(by: SocketAddr, said: Announced, listener: usize, env: &Env<'_>) -> Session {
-        Session::of(said.client().unwrap_or(by), Some(Box::new(Introduced { by, said })), listener, env)
+        Session::of(said.client().unwrap_or(by), Some(Arc::new(Introduced { by, said })), listener, env)
     }
 
     fn of(
         client: SocketAddr,
-        introduced: Option<Box<Introduced>>,
+        introduced: Option<Arc<Introduced>>,
         listener: usize,
         env: &Env<'_>,
     ) -> Session {
@@ -351,7 +354,7 @@ impl Session {
 
     /// Takes note that the client's connection is encrypted, before anything else is done with it.
     pub fn set_tls_info(&mut self, tls_info: TlsInfo) {
-        self.tls_info = Some(Box::new(tls_info));
+        self.tls_info = Some(Arc::new(tls_info));
     }
 
     /// The TLS facts of the client's connection, if it is encrypted.

@@ -38,7 +38,7 @@ use crate::http::request;
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Sink, Source};
-use crate::message::{BodyLength, Head, Method, Nominated, field_table};
+use crate::message::{BodyLength, Head, Method, Nominated, Version, field_table};
 use crate::snapshot::{Limits, Mode};
 
 /// Empty lines that may come before a request line.
@@ -312,6 +312,10 @@ impl Session {
     /// After the last byte of an exchange, and its record: on to the next one, or to the end.
     fn next_exchange(&mut self, keep_alive: bool, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.up.abandon_unsent();
+        if keep_alive && self.exchange.request.version == Some(Version::Http2) {
+            // A stream has one exchange, and both directions have said all.
+            return self.end(Effect::CloseClient, effects);
+        }
         if !keep_alive && self.has_said_all() {
             // Its last bytes may have been kept back for the FIN. A close alone would drop them if something has come after all.
             effects.push(Effect::FinishClient);

@@ -2,6 +2,7 @@
 //! ClientHello of a TLS client that is to be passed on, where routes look at it.
 
 use ::core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::{Dial, Effect, Env, Phase, Session, routing};
 use crate::core::outcome::Cause;
@@ -204,7 +205,7 @@ impl Session {
     fn introduce(&mut self, said: Announced) {
         let by = self.client;
         self.client = said.client().unwrap_or(by);
-        self.introduced = Some(Box::new(Introduced { by, said }));
+        self.introduced = Some(Arc::new(Introduced { by, said }));
     }
 
     /// Goes on as if the client had just come.

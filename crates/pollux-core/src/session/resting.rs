@@ -4,9 +4,10 @@
 //! of them, so it can be exchanged for a [`Resting`] and made anew from that.
 
 use ::core::net::SocketAddr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::exchange::Surroundings;
+use super::memory::SessionMemory;
 use super::prelude::Introduced;
 use super::waits::{head_deadline, or_leave};
 use super::{Env, Exchange, Phase, Session, SessionActivity, Side, Summary};
@@ -27,14 +28,14 @@ use crate::snapshot::Mode;
 #[derive(Debug)]
 pub struct Resting {
     client: SocketAddr,
-    introduced: Option<Box<Introduced>>,
+    introduced: Option<Arc<Introduced>>,
     listener: usize,
     /// When the wait for the request began.
     since: Time,
     touched: Time,
     /// Bytes that the lanes have passed up and down.
     passed: (u64, u64),
-    tls_info: Option<Box<TlsInfo>>,
+    tls_info: Option<Arc<TlsInfo>>,
     /// The number of the next question to an authority: a reply to an earlier one may still come.
     turn: u32,
     /// Whether another request came before.
@@ -104,12 +105,17 @@ impl Resting {
     /// The session that it was made of, with an exchange that begins now.
     #[must_use]
     pub fn wake(self, now: Time) -> Session {
+        self.wake_in(SessionMemory::default(), now)
+    }
+
+    fn wake_in(self, mut memory: SessionMemory, now: Time) -> Session {
         let Resting { client, introduced, listener, since, touched, passed, tls_info, turn, is_pause } = self;
         let (mut up, mut down) = (Lane::new(Framer::Head), Lane::new(Framer::Opaque));
         (up.source, down.sink) = (Source::Open, Sink::Open);
         up.go_on_from(passed.0);
         down.go_on_from(passed.1);
-        let mut exchange = Exchange::default();
+        memory.take_lanes(&mut up, &mut down);
+        let mut exchange = memory.into_exchange();
         exchange.begin(now, passed.0, passed.1);
         Session {
             client,
@@ -130,16 +136,16 @@ impl Resting {
         }
     }
 
-    /// A session for a stream of the connection, whose exchange begins now.
+    /// A session for a stream of the connection, whose exchange begins now, in the memory of another one.
     #[must_use]
-    pub fn stream(&self, now: Time) -> Session {
+    pub fn stream(&self, memory: SessionMemory, now: Time) -> Session {
         let Resting { client, listener, ref introduced, ref tls_info, .. } = *self;
         let (introduced, tls_info) = (introduced.clone(), tls_info.clone());
         let (passed, turn, is_pause) = ((0, 0), 0, false);
         let (since, touched) = (now, now);
         let stream =
             Resting { client, introduced, listener, since, touched, passed, tls_info, turn, is_pause };
-        stream.wake(now)
+        stream.wake_in(memory, now)
     }
 
     /// See [`Session::client`].

@@ -66,6 +66,12 @@ impl Inward {
         Inward { text: Vec::new(), taken: 0, framing, input, is_response: false }
     }
 
+    /// Takes over the memory of one that is over.
+    pub fn take_memory(&mut self, other: &mut Inward) {
+        self.text = std::mem::take(&mut other.text);
+        self.text.clear();
+    }
+
     /// Takes the head of a backend's response, which [`head::response`](crate::h2::head::response) has judged: no
     /// byte of it can end a line. `ends` if the stream ends with it; `is_head` if the request was HEAD.
     ///

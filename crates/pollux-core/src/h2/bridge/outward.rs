@@ -16,6 +16,9 @@ use crate::syntax::grammar::{decimal, trim};
 /// So much text is taken at once, as long as its head fits.
 const TEXT: usize = 16 * 1024;
 
+/// The same of a message that is short.
+const SHORT: usize = 2 * 1024;
+
 /// The longest head of an exchange: what limits let a backend send, and what routes add to it.
 const HEAD_MAX: usize = 1024 * 1024;
 
@@ -131,6 +134,15 @@ impl Outward {
         Outward { is_connect: true, ..Outward::new(false) }
     }
 
+    /// Takes over the memory of one that is over.
+    pub fn take_memory(&mut self, other: &mut Outward) {
+        (self.buffer, self.trailers) =
+            (std::mem::take(&mut other.buffer), std::mem::take(&mut other.trailers));
+        (self.block, self.name) = (std::mem::take(&mut other.block), std::mem::take(&mut other.name));
+        self.buffer.empty();
+        self.trailers.clear();
+    }
+
     /// Whether the stream is a tunnel now.
     #[must_use]
     pub fn has_switched(&self) -> bool {
@@ -140,6 +152,9 @@ impl Outward {
     /// Takes text of the exchange, and says how much.
     pub fn write(&mut self, head: &[u8], body: &[u8]) -> usize {
         let mut taken = 0;
+        if !self.buffer.is_attached() && head.len() + body.len() <= SHORT {
+            self.buffer.attach(vec![0; SHORT].into());
+        }
         for piece in [head, body] {
             let count = self.take(piece);
             taken += count;
@@ -167,13 +182,13 @@ impl Outward {
         if !self.buffer.is_attached() {
             self.buffer.attach(vec![0; TEXT].into());
         }
-        if !self.buffer.has_room()
-            && let State::Head(_) = self.state
-            && self.buffer.lent() < HEAD_MAX
-            && self.buffer.unsent().is_empty()
-        {
-            let more = 2 * self.buffer.lent();
-            drop(self.buffer.exchange(vec![0; more].into(), false));
+        if !self.buffer.has_room() {
+            let lent = self.buffer.lent();
+            let is_long_head = matches!(self.state, State::Head(_)) && self.buffer.unsent().is_empty();
+            if lent < TEXT || (is_long_head && lent < HEAD_MAX) {
+                let more = (2 * lent).max(TEXT);
+                drop(self.buffer.exchange(vec![0; more].into(), false));
+            }
         }
         self.buffer.has_room()
     }
@@ -365,7 +380,7 @@ impl Outward {
     /// The memory that is held beside the struct, in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.buffer.lent() + self.trailers.capacity() + self.name.capacity()
+        self.buffer.lent() + self.trailers.capacity() + self.name.capacity() + self.block.capacity()
     }
 
     /// Whether all of the message was sent.

@@ -4,6 +4,8 @@ A test plays both peers of one Pollux in one thread: each step waits for the fra
 """
 
 import contextlib
+import os
+import signal
 
 import pytest
 
@@ -240,6 +242,29 @@ def test_a_post_that_may_have_been_carried_out_is_not_asked_again(proxy, backend
                 statuses = [dict(frame.payload).get(":status") for frame in client.seen if frame.kind == HEADERS]
                 assert ends != REFUSED_STREAM and statuses[-1] == "502", (ends, statuses)
                 assert not backend.has_another()
+
+
+def test_a_request_that_meets_the_close_of_a_backend_goes_to_a_new_connection(proxy, backend):
+    """Both wait for one poll: the request is read first, and then the end of the connection that it was to take."""
+    with connect(proxy.address) as cut:
+        cut.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server = backend.accept()
+        [stream] = head_of(server)
+        server.answer(stream, ends=False)
+        server.reset(stream, INTERNAL_ERROR)
+        assert b"HTTP/1.1 200" in read_to_end(cut)
+        server.pass_ping()
+        os.kill(proxy.process.pid, signal.SIGSTOP)
+        try:
+            other = connect(proxy.address)
+            other.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            server.close()
+        finally:
+            os.kill(proxy.process.pid, signal.SIGCONT)
+        with other, backend.accept() as server:
+            [stream] = head_of(server)
+            server.answer(stream, content_length="0")
+            assert read_to_end(other).startswith(b"HTTP/1.1 200")
 
 
 def test_a_stuck_upload_stops_no_stream_and_no_ping(proxy, backend):

@@ -279,7 +279,8 @@ impl Multiplexer {
             return true;
         }
         let handle = handle.clone();
-        if self.machine.is_leaving() {
+        // A backend that has closed reads nothing any more, and poll is not asked about it again.
+        if self.machine.is_leaving() || self.has_ended {
             handle.refuse();
             woken.push(self.streams[place].session);
             self.drop_request(place, now);

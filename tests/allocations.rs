@@ -335,20 +335,17 @@ fn tls() -> (Termination, Arc<ClientConfig>) {
 /// docs/internals/memory.md says what is in it.
 const IDLE_TLS_MAX: i64 = 3_200;
 
-/// A TLS connection of a client.
-type Client = StreamOwned<ClientConnection, TcpStream>;
-
 /// Lets `count` clients connect to a worker, of which each makes a request and stays. Returns them when all are
 /// parked, and how many bytes the worker holds more than before.
-fn settle(
+fn settle<C: Send + 'static>(
     (worker, waker): (&mut Worker<SysOs>, &mut UnixStream),
     count: usize,
-    come: impl Fn() -> Client + Send + 'static,
-) -> (Vec<Client>, i64) {
+    come: impl Fn() -> C + Send + 'static,
+) -> (Vec<C>, i64) {
     let is_over = Arc::<AtomicBool>::default();
     let (over, mut nudge) = (Arc::clone(&is_over), waker.try_clone().unwrap());
     let clients = thread::spawn(move || {
-        let all: Vec<Client> = (0..count).map(|_| come()).collect();
+        let all: Vec<C> = (0..count).map(|_| come()).collect();
         over.store(true, Ordering::SeqCst);
         nudge.write_all(&[0]).unwrap();
         all

@@ -59,6 +59,11 @@ impl Carrier {
         }
     }
 
+    /// Gives memory back while nothing happens.
+    pub fn rest(&self) {
+        self.streams.borrow_mut().shrink_to_fit();
+    }
+
     fn call(&self) {
         if !self.is_served.get() {
             self.touched.borrow_mut().push(self.key);

@@ -343,6 +343,9 @@ impl Multiplexer {
         if self.pending.is_empty() {
             self.pending = Vec::new();
         }
+        self.streams.shrink_to_fit();
+        self.owed.shrink_to_fit();
+        self.carrier.rest();
     }
 
     /// Counts the bytes that the connection holds now for its client's address.

@@ -12,7 +12,7 @@ use allocation_counter::{AllocationInfo, measure};
 use pollux::snapshot::{BackendProtocol, Mode, Snapshot};
 use pollux::worker::{Poller, Worker};
 
-use super::{Exchange, Speaks, TIMEOUT, backend, connect, expect_none, head, snapshot, worker_of};
+use super::{Exchange, Speaks, TIMEOUT, backend, connect, expect_none, head, settle, snapshot, worker_of};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -153,6 +153,49 @@ fn allocated(snapshot: Snapshot, count: usize) -> AllocationInfo {
     client.join().unwrap();
     assert!(turns > count, "{turns} turns cannot have been all");
     total
+}
+
+/// The bytes of an idle client on the heap at most, its part of the worker's tables included.
+const IDLE_MAX: i64 = 1_500;
+
+/// A request of a client that behaves as a browser: most of its fields are in the table from then on.
+const TABLED: &[u8] = b"\x82\x86\x84\x41\x0bexample.org\x7a\x46Mozilla/5.0 (X11; Linux x86_64; rv:140.0) \
+    Gecko/20100101 Firefox/140.0\x53\x03*/*\x51\x0een-US,en;q=0.5\x60\x03a=b";
+
+/// Each client makes a request, and stays. The tables of the worker grow by doubling, as for those with TLS.
+#[test]
+fn idle_clients() {
+    // Behind them there is room in the tables for a backend connection and the sessions of streams.
+    const HALF: usize = 60;
+    let exchange = Exchange {
+        request: Vec::new(),
+        request_end: b"\r\n\r\n",
+        response: [head(&["HTTP/1.1 200 OK", "Content-Length: 5"]), BODY.into()].concat(),
+        expected: Vec::new(),
+    };
+    let (mut waker, wake) = UnixStream::pair().unwrap();
+    let speaks = Speaks { mode: Mode::Http, tls: None, poller: Poller::PollAndEpoll };
+    let snapshot = snapshot(Mode::Http, backend(&Arc::new(exchange)));
+    let (mut worker, address) = worker_of(snapshot, speaks, wake);
+    let come = move || {
+        let mut client = Client::come(address);
+        client.connection.write_all(&frame(1, 5, 1, TABLED)).unwrap();
+        let mut payload = Vec::new();
+        loop {
+            let (kind, ..) = next(&mut client.connection, &mut payload).expect("an answer");
+            assert!(kind != 3 && kind != 7, "the stream or the connection has failed");
+            if kind == 0 {
+                break;
+            }
+        }
+        client.connection.write_all(&frame(4, 1, 0, b"")).unwrap();
+        client
+    };
+    let (first, _) = settle((&mut worker, &mut waker), HALF, come);
+    let (second, live) = settle((&mut worker, &mut waker), HALF, come);
+    assert_eq!(worker.census().sessions, first.len() + second.len());
+    let each = live / HALF as i64;
+    assert!(each <= IDLE_MAX, "{each} bytes for each idle client");
 }
 
 /// Whether no stream has a session.

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import pathlib
+import ssl
 
+import httpx
 import pytest
 
 from harness.chromium import Chromium
@@ -49,6 +51,14 @@ def test_the_demo_in_a_browser(pollux_bin, tmp_path, browser):
         # What the page asks for by itself goes the same way.
         fetched = chromium.evaluate("fetch('/again', { method: 'POST', body: 'x'.repeat(100000) }).then(it => it.json())")
         assert (fetched["method"], fetched["body_bytes"]) == ("POST", 100_000)
+        # A client that speaks nothing but HTTP/2, while the browser has its connection.
+        trusting = ssl.create_default_context(cafile=certificate)
+        with httpx.Client(http1=False, http2=True, verify=trusting, trust_env=False) as client:
+            answers = [client.post(url, content=b"x" * 100_000) for _ in range(6)]
+        assert {answer.http_version for answer in answers} == {"HTTP/2"}
+        assert {answer.json()["backend"] for answer in answers} == backends
+        chromium.open(url)
+        assert told(chromium)["target"] == "/hello"
         assert demo.terminate() == 0
     finally:
         demo.kill()

@@ -1,5 +1,6 @@
 """gRPC through Pollux, with grpcio: failures of Pollux's own are answered in the way of gRPC."""
 
+import socket
 import subprocess
 
 import grpc
@@ -136,3 +137,26 @@ def test_what_is_not_a_call_gets_the_status_of_http(tls_pollux, toy, arguments):
     command = ["curl", "--silent", "--noproxy", "*", version, "--header", f"content-type: {kind}", "--data-binary", "x"]
     done = subprocess.run([*command, "--write-out", " %{http_code}", proxy.url("/a.B/C")], capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.stdout == "502 Bad Gateway: backend-closed\n 502"
+
+
+# A message, and the trailers, which gRPC-Web has in the body.
+WEB_CALL = b"\0\0\0\0\2hi"
+WEB_ANSWER = b"\0\0\0\0\3yes\x80\0\0\0\x0fgrpc-status:0\r\n"
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+@pytest.mark.parametrize("kind", ["application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text"])
+def test_grpc_web_passes_as_it_is(pollux, version, kind):
+    def serve(connection):
+        head = read_head(connection)
+        assert f"\r\ncontent-type: {kind}\r\n" in head.decode().lower(), head
+        assert connection.recv(len(WEB_CALL), socket.MSG_WAITALL) == WEB_CALL
+        told = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(WEB_ANSWER)}\r\n\r\n"
+        connection.sendall(told.encode() + WEB_ANSWER)
+
+    with ScriptedBackend(serve) as backend:
+        proxy = pollux(backend)
+        command = ["curl", "--silent", "--noproxy", "*", version, "--header", f"content-type: {kind}", "--header", "x-grpc-web: 1"]
+        command += ["--data-binary", "@-", "--write-out", "%{content_type}", proxy.url("/a.B/C")]
+        done = subprocess.run(command, input=WEB_CALL, capture_output=True, timeout=DEADLINE_S)
+        assert done.stdout == WEB_ANSWER + kind.encode()

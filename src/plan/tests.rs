@@ -148,6 +148,7 @@ fn every_key_of_a_pool_is_told() {
             "max_pending" => ("max_pending = 9", "max_pending"),
             "queue" => ("queue = \"1s\"", "queue"),
             "max_reuse" => ("max_reuse = 9", "max_reuse"),
+            "max_age" => ("max_age = \"10m\"", "max_age"),
             "request_trailers" => ("request_trailers = \"pass\"", "request_trailers"),
             "reach_wait" => ("reach_wait = false", "reach_wait"),
             "on_client_close" => ("on_client_close = \"finish\"", "on_client_close"),

@@ -116,7 +116,10 @@ impl HealthRecord {
         let sign = match fault {
             BackendFault::Broken(_) => whole_at,
             BackendFault::Status(_) => answered_at,
-            BackendFault::Cause(_) | BackendFault::NoText => whole_at.max(answered_at),
+            BackendFault::Cause(_)
+            | BackendFault::NoText
+            | BackendFault::Grpc(_)
+            | BackendFault::NotServing => whole_at.max(answered_at),
         };
         let quiet_since = since.as_nanos().min(now.as_nanos().saturating_sub(CREDIT.as_nanos() as u64));
         sign > quiet_since

@@ -14,7 +14,7 @@ use super::conns::Conns;
 use super::generation::Generation;
 use super::health::{is_unreached, tell};
 use crate::balance::health::{
-    BackendFault, By, Check, CheckKind, HealthPhase, Observation, ObservationResult, Probe,
+    BackendFault, By, Check, CheckKind, Expected, HealthPhase, Observation, ObservationResult, Probe,
 };
 use crate::core::interest::{Interest, Ready};
 use crate::core::outcome::Cause;
@@ -274,6 +274,7 @@ impl<O: Os> Worker<O> {
                 let inner = if tls.is_some() { &[] } else { header.as_slice() };
                 Some(Probe::new(http, &host(pool, address)).behind(inner))
             }
+            CheckKind::Grpc(grpc) => Some(Probe::of_grpc(grpc, &host(pool, address))),
         };
         let (wire, reach) =
             match tls.and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index], Offer::OfPool)) {
@@ -324,7 +325,8 @@ impl<O: Os> Worker<O> {
         let generation = Rc::clone(&self.generation);
         let pool = generation.snapshot.pool(self.checks.slots[*slot].id.pool);
         let check = pool.check.as_ref();
-        let (Some(probe), Some(CheckKind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
+        let expected = check.and_then(|check| check.kind.expected());
+        let (Some(probe), Some(expected)) = (probe, expected) else {
             // So little is always taken. Without it the backend would take the check for a broken client.
             if !header.is_empty() {
                 let _ = wire.write(&mut self.os, header, &[]);
@@ -340,7 +342,12 @@ impl<O: Os> Worker<O> {
                 }
                 Shaken::Done => {
                     *reach = Reach::Stands;
-                    if pool.spoken() == BackendProtocol::Auto && tls.tls_info().protocol == ALPN {
+                    let is_http2 = tls.tls_info().protocol == ALPN;
+                    if !is_http2 && matches!(expected, Expected::Serving) {
+                        let cause = Cause::BackendTlsFailed;
+                        return self.end_check(key, ObservationResult::Ill(BackendFault::Cause(cause)));
+                    }
+                    if is_http2 && pool.spoken() == BackendProtocol::Auto {
                         let config = Arc::clone(&generation.http2_backend);
                         *solo = Some(Box::new(Solo::new(true, config, self.now)));
                     }
@@ -372,8 +379,8 @@ impl<O: Os> Worker<O> {
                 None => wire.read(&mut self.os, probe.room()),
             };
             found = match read {
-                Ok(0) => Some(probe.handle_end(http)),
-                Ok(count) => probe.handle_filled(count, http),
+                Ok(0) => Some(probe.handle_end(expected)),
+                Ok(count) => probe.handle_filled(count, expected),
                 Err(IoFault::Blocked) => break,
                 Err(IoFault::Lost) => Some(reset),
             };

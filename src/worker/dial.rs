@@ -195,7 +195,8 @@ impl<O: Os> Driver<'_, O> {
             Ok(Connecting::Done(fd)) => {
                 self.note_done(id);
                 let (wire, reach) = self.wire_to(conn, id, (fd, Reach::Stands), Offer::Http1);
-                conn.attach(Link::new(wire, self.conns.insert_in_use(self.key), slot), reach, lease);
+                let link = self.link(wire, slot, id);
+                conn.attach(link, reach, lease);
                 match reach {
                     Reach::Stands => ConnectOutcome::Ready { backend: index, is_reused: false },
                     Reach::Connecting | Reach::Handshaking => ConnectOutcome::Pending { backend: index },
@@ -203,11 +204,18 @@ impl<O: Os> Driver<'_, O> {
             }
             Ok(Connecting::Pending(fd)) => {
                 let (wire, reach) = self.wire_to(conn, id, (fd, Reach::Connecting), Offer::Http1);
-                conn.attach(Link::new(wire, self.conns.insert_in_use(self.key), slot), reach, lease);
+                let link = self.link(wire, slot, id);
+                conn.attach(link, reach, lease);
                 ConnectOutcome::Pending { backend: index }
             }
             Err(fault) => self.connect_fault(index, fault),
         })
+    }
+
+    /// A connection to a backend that begins, in a slot of its own.
+    fn link(&mut self, wire: Wire, slot: Slot, id: BackendId) -> Link {
+        let max_age = self.env.snapshot.pool(id.pool).max_age;
+        Link::new(wire, self.conns.insert_in_use(self.key), slot).aged(max_age, self.env.now)
     }
 
     /// Begins a connect to a backend; one idle connection makes room for it if there are no descriptors left.
@@ -376,8 +384,9 @@ impl<O: Os> Driver<'_, O> {
     pub(super) fn go_on_by_http1(&mut self, conn: &mut Conn, standing: &mut Option<(Wire, Slot)>) {
         let outcome = match (&mut conn.backend, standing.take()) {
             (Some(backend), Some((wire, slot))) => {
-                let key = backend.link.key;
-                std::mem::replace(&mut backend.link, Link::new(wire, key, slot)).close(self.os);
+                let (key, pool) = (backend.link.key, self.env.snapshot.pool(backend.id().pool));
+                let link = Link::new(wire, key, slot).aged(pool.max_age, self.env.now);
+                std::mem::replace(&mut backend.link, link).close(self.os);
                 backend.reach = Reach::Stands;
                 Some(ConnectOutcome::Connected)
             }

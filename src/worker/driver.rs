@@ -364,7 +364,8 @@ impl<O: Os> Driver<'_, O> {
         link.uses = link.uses.saturating_add(1);
         // A login takes several requests, and would begin again and again.
         let is_used_up = !conn.session.is_login()
-            && self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
+            && (self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most)
+                || link.retires().is_some_and(|retires| retires <= self.env.now));
         // Bytes that no request asked for would be taken for the next response.
         if is_used_up || link.wire.has_more() || link.backend().admin_state() != AdminState::Ready {
             self.conns.close(link.key, None);

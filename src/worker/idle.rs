@@ -202,6 +202,7 @@ impl IdleSet {
         for key in self.shared.iter().chain(&self.own).copied() {
             let Some(idle) = conns.idle_backend_mut(key) else { continue };
             let until = idle.since + timeouts.backend_idle.min(idle.idle_timeout);
+            let until = idle.link.retires().map_or(until, |retires| until.min(retires));
             if idle.is_parked {
                 parked.leave(idle.until, key);
                 parked.enter(until, key);
@@ -303,6 +304,7 @@ impl IdleSet {
     ) -> IdleBackend {
         let idle_timeout = idle_timeout.unwrap_or(Duration::MAX);
         let until = now + self.idle_timeout.min(idle_timeout);
+        let until = link.retires().map_or(until, |retires| until.min(retires));
         let polled = u64::MAX;
         IdleBackend {
             link,

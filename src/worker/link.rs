@@ -1,9 +1,12 @@
 //! A connection to a backend, with what has to be known of it for as long as it is open.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::slab::Key;
+use crate::core::time::Time;
 use crate::os::Os;
+use crate::route::hash;
 use crate::shared::pools::{BackendState, Slot};
 use crate::wire::Wire;
 
@@ -16,7 +19,23 @@ pub(super) struct Link {
     count: Count,
     /// The number of exchanges that it has served.
     pub(super) uses: u32,
+    /// When it takes no further exchange, in tenths of a second: `max_age` of its pool.
+    retires: u32,
 }
+
+/// The share of its `max_age` by which a connection may end earlier, in thousandths.
+const EARLIER_MOST: u64 = 100;
+
+/// When the connection of `key`, which began at `began`, is to end.
+pub(super) fn retirement(max_age: Duration, key: Key, began: Time) -> Time {
+    let random = hash::mix(key.to_bits() ^ began.as_nanos());
+    let thousandths = 1000 - random % (EARLIER_MOST + 1);
+    let nanos = max_age.as_nanos() * u128::from(thousandths) / 1000;
+    began + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// A tenth of a second, in nanoseconds.
+const TENTH: u64 = 100_000_000;
 
 /// The part of the backend's bound of connections that a link holds.
 #[derive(Debug)]
@@ -29,12 +48,26 @@ enum Count {
 
 impl Link {
     pub(super) fn new(wire: Wire, key: Key, slot: Slot) -> Link {
-        Link { wire, key, count: Count::Connection(slot), uses: 0 }
+        Link { wire, key, count: Count::Connection(slot), uses: 0, retires: u32::MAX }
+    }
+
+    /// Has it end at `max_age`, if that is bounded. It begins at `now`.
+    pub(super) fn aged(mut self, max_age: Option<Duration>, now: Time) -> Link {
+        if let Some(age) = max_age {
+            let at = retirement(age, self.key, now);
+            self.retires = u32::try_from(at.as_nanos().div_ceil(TENTH)).unwrap_or(u32::MAX);
+        }
+        self
+    }
+
+    /// When it takes no further exchange, if its age is bounded.
+    pub(super) fn retires(&self) -> Option<Time> {
+        (self.retires < u32::MAX).then(|| Time::from_nanos(u64::from(self.retires) * TENTH))
     }
 
     /// A stream of a connection to `backend`.
     pub(super) fn of_stream(wire: Wire, key: Key, backend: Arc<BackendState>) -> Link {
-        Link { wire, key, count: Count::Stream(backend), uses: 0 }
+        Link { wire, key, count: Count::Stream(backend), uses: 0, retires: u32::MAX }
     }
 
     /// The backend that it leads to.

@@ -212,7 +212,7 @@ impl Multiplexer {
         let last_call = self.drained.map(|at| at + LAST_CALL).filter(|_| !self.machine.is_finished());
         let closing =
             self.machine.is_finished().then(|| self.lingers_since.unwrap_or(self.used) + timeouts.linger);
-        let all = [self.machine.deadline(), drain, idle, last_call, closing, self.ping_due()];
+        let all = [self.machine.deadline(), drain, idle, last_call, closing, self.ping_due(), self.retires()];
         all.into_iter().flatten().min().unwrap_or(self.used + LOOK_AGAIN)
     }
 
@@ -410,7 +410,8 @@ impl Multiplexer {
         }
         let timeouts = &self.generation.snapshot.timeouts;
         let is_idle = self.streams.is_empty() && self.used + self.idle_timeout() <= now;
-        if is_idle || self.drained.is_some_and(|at| at + LAST_CALL <= now) {
+        let is_old = self.retires().is_some_and(|retires| retires <= now);
+        if is_idle || is_old || self.drained.is_some_and(|at| at + LAST_CALL <= now) {
             self.machine.leave();
         }
         // The peer takes nothing, not even the last words.

@@ -233,9 +233,11 @@ pub(super) fn around(example: &Example) -> String {
             let table = table.replace("NAME", "app");
             let rest = match *key {
                 "method" | "path" | "host" | "status" | "text" => "type = \"http\"\n",
+                "service" => "type = \"grpc\"\n",
                 _ => "",
             };
-            format!("{LISTENER}[pool.app]\nbackends = [\"127.0.0.1:1\"]\n{table}\n{line}{rest}")
+            let protocol = if *key == "service" { "protocol = \"h2\"\n" } else { "" };
+            format!("{LISTENER}[pool.app]\n{protocol}backends = [\"127.0.0.1:1\"]\n{table}\n{line}{rest}")
         }
         "[access_log]" => format!("{table}\n{line}{LISTENER}pool = \"app\"\n{POOLS}"),
         "[timeouts]" | "[limits]" | "[recorder]" => {

@@ -12,7 +12,7 @@ import h2.events
 import pytest
 
 from harness.client import DEADLINE_S
-from harness.scripted import ScriptedBackend
+from harness.scripted import ScriptedBackend, read_head
 from harness.served import Served
 
 MIB = 1 << 20
@@ -32,11 +32,11 @@ def curl(*arguments, data=None, code=0):
 def before(pollux_bin, tmp_path, keep):
     """Starts a Pollux that speaks HTTP/2 to a backend: `before(address, "max_reuse = 2")`."""
 
-    def start(backend, pool="", options=("--threads", "1")):
+    def start(backend, pool="", options=("--threads", "1"), protocol="h2"):
         address = getattr(backend, "host_port", backend)
         file = (
             'control = "control"\n[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n'
-            f'[pool.app]\nprotocol = "h2"\nbackends = [{{ name = "b1", address = "{address}" }}]\n{pool}\n'
+            f'[pool.app]\nprotocol = "{protocol}"\nbackends = [{{ name = "b1", address = "{address}" }}]\n{pool}\n'
         )
         return keep(Served(pollux_bin, tmp_path, file, options=["--access-log", "on", *options]))
 
@@ -200,6 +200,54 @@ def test_a_connection_serves_so_many_requests(before, toy):
     for _ in range(6):
         curl(url(proxy))
     assert log_of(proxy).count("reused=false") == 3
+
+
+def test_an_old_connection_takes_no_request_and_ends_after_its_streams(before):
+    left, numbers = threading.Event(), itertools.count(1)
+
+    def serve(connection):
+        """The first connection answers its second request once Pollux has said that it leaves."""
+        number, waiting = next(numbers), None
+        machine = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        machine.initiate_connection()
+        answer = [(":status", "200"), ("content-length", "0"), ("x-connection", str(number))]
+        while True:
+            connection.sendall(machine.data_to_send())
+            data = connection.recv(65536)
+            if not data:
+                return
+            for event in machine.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived) and number == 1:
+                    waiting = event.stream_id
+                elif isinstance(event, h2.events.RequestReceived):
+                    machine.send_headers(event.stream_id, answer, end_stream=True)
+                elif isinstance(event, h2.events.ConnectionTerminated) and waiting:
+                    # The library sends nothing more by itself.
+                    machine.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
+                    machine.send_headers(waiting, answer, end_stream=True)
+                    left.set()
+
+    with ScriptedBackend(serve) as backend:
+        proxy = before(backend, 'max_age = "300ms"')
+        said = [curl("--include", url(proxy)).decode() for _ in range(2)]
+        assert left.is_set() and "x-connection: 1" in said[0] and "x-connection: 2" in said[1], said
+        proxy.running.end_well()
+
+
+def test_an_old_connection_with_http1_is_closed(before):
+    closed = threading.Event()
+
+    def serve(connection):
+        while read_head(connection):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        closed.set()
+
+    with ScriptedBackend(serve) as backend:
+        # Without the key it would wait for `timeouts.backend_idle`, a minute.
+        proxy = before(backend, 'max_age = "300ms"', protocol="h1")
+        assert " 200 " in curl("--include", url(proxy)).decode().splitlines()[0]
+        assert closed.wait(DEADLINE_S)
+        proxy.running.end_well()
 
 
 def test_a_reload_ends_connections_in_order(before, toy):

@@ -200,7 +200,7 @@ fn is_told(check: &Check, condition: Condition) -> bool {
     match (&check.kind, condition) {
         // A process that is stopped still has a kernel that takes connections.
         (CheckKind::Tcp, Condition::Hung) => false,
-        (CheckKind::Tcp | CheckKind::Http(_), condition) => condition.is_silent(),
+        (CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Grpc(_), condition) => condition.is_silent(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[pool.NAME.health]` and `[pool.NAME.check]`.
 
 use super::site::Site;
-use crate::balance::health::{Check, CheckKind, Errors, Http, Passive};
+use crate::balance::health::{Check, CheckKind, Errors, Grpc, Http, Passive};
 use crate::config::code::Code;
 use crate::config::doc::Node;
 use crate::config::language::{self, ERROR_WORDS};
@@ -12,6 +12,9 @@ use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::shape;
 use crate::syntax::grammar::is_token;
+
+/// The longest name of a service of gRPC, in bytes.
+const SERVICE_LEN_MAX: usize = 1024;
 
 /// The rules by which failures of a pool's requests affect the health of its backends.
 pub(in crate::config) fn passive(
@@ -118,19 +121,41 @@ pub(in crate::config) fn kind(table: Reader<'_>, findings: &mut Findings) -> Res
     match table.text("type") {
         Some(("tcp", _)) => Ok(CheckKind::Tcp),
         Some(("http", _)) => Ok(CheckKind::Http(Http::default())),
+        Some(("grpc", _)) => Ok(CheckKind::Grpc(Grpc::default())),
         Some((_, place)) => Err(findings.given_up(place)),
         None => Err(findings.given_up(table.place())),
     }
 }
 
-/// Warns of a key of requests on a check that only connects.
+/// Warns of a key of requests on a check of another type.
 pub(in crate::config) fn warn_of_no_request(table: Reader<'_>, key: &str, findings: &mut Findings) {
+    let mark = match table.text("type") {
+        Some(("grpc", _)) => "a check of type `grpc` makes a call",
+        Some(_) | None => "a check of type `tcp` only connects",
+    };
+    warn_of_type(table, (key, mark, "remove it, or write `type = \"http\"`"), findings);
+}
+
+/// Warns of a key of calls on a check of another type.
+pub(in crate::config) fn warn_of_no_call(table: Reader<'_>, key: &str, findings: &mut Findings) {
+    let told =
+        (key, "only a check of type `grpc` asks about a service", "remove it, or write `type = \"grpc\"`");
+    warn_of_type(table, told, findings);
+}
+
+fn warn_of_type(table: Reader<'_>, (key, mark, help): (&str, &str, &str), findings: &mut Findings) {
     let Some(entry) = table.entry(key) else { return };
     findings.push(
         Diagnostic::new(Code::NoEffect, format!("{} changes nothing here", quote(key)))
-            .mark(entry.key_place, "a check of type `tcp` only connects")
-            .help("remove it, or write `type = \"http\"`"),
+            .mark(entry.key_place, mark)
+            .help(help),
     );
+}
+
+/// `service`.
+pub(in crate::config) fn service(table: Reader<'_>, findings: &mut Findings) -> Result<String, Reported> {
+    let is_service = |text: &str| text.len() <= SERVICE_LEN_MAX && !text.is_empty();
+    checked(table, "service", is_service, "the name of a service such as `shop.Cart`", findings)
 }
 
 pub(in crate::config) fn method(table: Reader<'_>, findings: &mut Findings) -> Result<String, Reported> {

@@ -103,6 +103,7 @@ fn pool(
     settings?;
     pool.tls = tls?;
     protocol::warn_of_no_choice(&pool, table, findings);
+    protocol::refuse_calls_by_http1(&pool, table, findings);
     pool.sources = sources;
     discovery::fill(&mut pool, &site.answers);
     if pool.sources.iter().all(|source| matches!(source, BackendSource::Given(_))) {

@@ -1,6 +1,7 @@
 //! The version of HTTP that the backends of a pool are spoken to.
 
 use super::tls;
+use crate::balance::health::CheckKind;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::quote::quote;
@@ -74,6 +75,20 @@ pub(super) fn warn_of_no_choice(pool: &Pool, table: Reader<'_>, findings: &mut F
     };
     findings.push(
         Diagnostic::new(Code::NoChoice, "there is no choice of a version").mark(place, mark).help(help),
+    );
+}
+
+/// A check of type `grpc` needs a pool that speaks HTTP/2.
+pub(super) fn refuse_calls_by_http1(pool: &Pool, table: Reader<'_>, findings: &mut Findings) {
+    let calls = pool.check.as_ref().is_some_and(|check| matches!(check.kind, CheckKind::Grpc(_)));
+    let Some(entry) = table.entry("check").filter(|_| calls && pool.spoken() == BackendProtocol::Http1)
+    else {
+        return;
+    };
+    findings.push(
+        Diagnostic::new(Code::Contradiction, "a check of type `grpc` goes by HTTP/2")
+            .mark(entry.key_place, format!("the pool {} speaks HTTP/1.1", quote(&pool.name)))
+            .help("write `protocol = \"h2\"`"),
     );
 }
 

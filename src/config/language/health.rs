@@ -94,10 +94,11 @@ pub(in crate::config) static CHECK: Table<Check> = Table {
     keys: &[
         key(
             "type",
-            Kind::Word(&["tcp", "http"]),
+            Kind::Word(&["tcp", "http", "grpc"]),
             r#""tcp""#,
             r#""http""#,
-            "`tcp`: a connect; `http`: a request. The keys from `method` to `text` are for `http`.",
+            "`tcp`: a connect; `http`: a request; `grpc`: a call of `grpc.health.v1.Health/Check`, by HTTP/2, to which SERVING is good. The keys \
+             from `method` to `text` are for `http`, and `service` is for `grpc`.",
         )
         .at(field!(kind, |table, _, findings| health::kind(table, findings), |kind| Some(words::text(kind.as_str())))),
         key("method", Kind::Text, r#""GET""#, r#""HEAD""#, "The method.")
@@ -116,6 +117,8 @@ pub(in crate::config) static CHECK: Table<Check> = Table {
         .at(field_in!(kind as CheckKind::Http, statuses, health::warn_of_no_request, health::good)),
         key("text", Kind::Text, NONE, r#""ready""#, "What must stand in the first 64 KiB of the body.")
             .at(field_in!(kind as CheckKind::Http, text, health::warn_of_no_request, health::text)),
+        key("service", Kind::Text, "(the whole server)", r#""shop.Cart""#, "The service that the server is asked about.")
+            .at(field_in!(kind as CheckKind::Grpc, service, health::warn_of_no_call, health::service)),
         key("port", Kind::Number(1, 65_535), "(that of the backend)", "9100", "Where to connect instead.")
             .at(field!(port)),
         key("interval", Kind::Time(DAY), r#""2s""#, r#""5s""#, "From one check to the next.")

@@ -160,6 +160,15 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
         )
         .at(field!(max_reuse)),
         key(
+            "max_age",
+            Kind::Time(DAY),
+            "(no bound)",
+            r#""10m""#,
+            "The age at which a connection to a backend is closed, once it serves no request; a HTTP/2 one takes no new ones. Each ends up to a \
+             tenth of that earlier, so that those of a burst do not end together.",
+        )
+        .at(field!(max_age)),
+        key(
             "request_trailers",
             Kind::Word(&["drop", "pass"]),
             r#""drop""#,

@@ -24,6 +24,7 @@ use crate::wire::{Broken, Carrier, Hold, Shaken, SpareStreams, Standing, StreamW
 use crate::worker::carriers::Dialled;
 use crate::worker::conn::Reach;
 use crate::worker::dial;
+use crate::worker::link::retirement;
 
 /// A backend that has said nothing for so long, with requests under way, is asked whether it is there; for half
 /// of `timeouts.backend_response`, if that is shorter.
@@ -39,6 +40,8 @@ pub(super) struct BackendEnd {
     slot: Slot,
     reach: Reach,
     began: Time,
+    /// When it takes no further stream: `max_age` of its pool.
+    retires: Option<Time>,
     /// When something last came.
     heard: Time,
     /// Why it could not be made.
@@ -65,12 +68,14 @@ impl Multiplexer {
         let Dialled { generation, id, home, slot, reach } = dialled;
         let carrier = Rc::new(Carrier::new(wire.fd(), key, Rc::clone(touched)));
         let (failure, began, heard) = (None, now, now);
+        let retires = generation.snapshot.pool(id.pool).max_age.map(|age| retirement(age, key, now));
         let end = BackendEnd {
             id,
             home,
             slot,
             reach,
             began,
+            retires,
             heard,
             failure,
             is_http1: false,
@@ -155,6 +160,12 @@ impl Multiplexer {
         let quiet = QUIET_MAX.min(self.generation.snapshot.timeouts.backend_response / 2);
         let is_meant = !self.streams.is_empty() && !self.machine.awaits_pong();
         is_meant.then(|| end.heard + quiet)
+    }
+
+    /// When it takes no further stream, while it takes some.
+    pub(super) fn retires(&self) -> Option<Time> {
+        let End::Backend(end) = &self.end else { return None };
+        end.retires.filter(|_| !self.machine.is_leaving())
     }
 
     /// Why it could not be made.

@@ -123,6 +123,24 @@ pub enum CheckKind {
     Tcp,
     /// A request.
     Http(Http),
+    /// A call of `grpc.health.v1.Health/Check`, by HTTP/2.
+    Grpc(Grpc),
+}
+
+/// The call of a gRPC check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grpc {
+    /// The service that is asked about; empty is the server as a whole.
+    pub service: String,
+}
+
+/// The answer that a check awaits.
+#[derive(Clone, Copy, Debug)]
+pub enum Expected<'a> {
+    /// One that `http` calls good.
+    Http(&'a Http),
+    /// The status SERVING of gRPC.
+    Serving,
 }
 
 /// The request of a check, and what it is to come to.
@@ -183,15 +201,17 @@ impl CheckKind {
         match self {
             CheckKind::Tcp => "tcp",
             CheckKind::Http(_) => "http",
+            CheckKind::Grpc(_) => "grpc",
         }
     }
 
-    /// The request, if it is one.
+    /// The answer that it awaits, if it makes a request.
     #[must_use]
-    pub const fn request(&self) -> Option<&Http> {
+    pub const fn expected(&self) -> Option<Expected<'_>> {
         match self {
             CheckKind::Tcp => None,
-            CheckKind::Http(http) => Some(http),
+            CheckKind::Http(http) => Some(Expected::Http(http)),
+            CheckKind::Grpc(_) => Some(Expected::Serving),
         }
     }
 }

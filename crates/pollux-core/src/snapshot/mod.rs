@@ -19,7 +19,7 @@ pub use crate::core::ids::{BackendId, Mode, PoolId};
 pub use crate::core::options::{ClientClose, Hsts, Interims};
 pub use crate::http::disclosure::{Disclosure, Forwarding, ProxyStatus, RequestIds, Traces};
 pub use backend::Backend;
-pub use health::{Check, CheckKind, Errors, Http, Passive, Start, is_among};
+pub use health::{Check, CheckKind, Errors, Expected, Grpc, Http, Passive, Start, is_among};
 pub use listener::{Announcing, Listener};
 pub use places::SourcePlaces;
 pub use pool::{Announce, BackendProtocol, Balance, ExpectContinue, Hashing, Pool, SameSite, Secret, Sticky};

@@ -100,6 +100,8 @@ pub struct Pool {
     pub queue: Option<Duration>,
     /// The number of exchanges that a connection to a backend serves; `None` is any number.
     pub max_reuse: Option<u32>,
+    /// The age at which a connection to a backend takes no further exchange; `None` is never.
+    pub max_age: Option<Duration>,
     /// Whether trailer fields of requests are passed on: many servers refuse them.
     pub passes_trailers: bool,
     /// The time for which a request of which nothing was sent may wait until a backend can be reached again;
@@ -156,6 +158,7 @@ impl Pool {
             max_pending: Pool::MAX_PENDING,
             queue: None,
             max_reuse: None,
+            max_age: None,
             passes_trailers: false,
             reach_wait: Some(Pool::REACH_WAIT),
             on_client_close: ClientClose::default(),

@@ -29,7 +29,7 @@ use std::time::Duration;
 use super::{FULL_SHARE, HealthState};
 use crate::core::time::Time;
 
-pub use crate::snapshot::{Check, CheckKind, Errors, Http, Passive, Start, is_among};
+pub use crate::snapshot::{Check, CheckKind, Errors, Expected, Grpc, Http, Passive, Start, is_among};
 pub use observation::{BackendFault, By, HISTORY_MAX, History, Observation, ObservationResult};
 pub use probe::{BODY_MAX, Probe};
 

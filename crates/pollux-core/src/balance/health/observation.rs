@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::core::grpc::GrpcStatus;
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 
@@ -62,6 +63,10 @@ pub enum BackendFault {
     Status(u16),
     /// It answered without the text that is wanted.
     NoText,
+    /// A call of gRPC ended with that status.
+    Grpc(GrpcStatus),
+    /// Its health service does not say that it serves.
+    NotServing,
 }
 
 impl BackendFault {
@@ -104,8 +109,8 @@ impl BackendFault {
                 | Cause::BackendTlsFailed
                 | Cause::BackendTlsTimeout,
             ) => "tls",
-            BackendFault::Cause(_) | BackendFault::Status(_) => "response",
-            BackendFault::Broken(_) | BackendFault::NoText => "body",
+            BackendFault::Cause(_) | BackendFault::Status(_) | BackendFault::Grpc(_) => "response",
+            BackendFault::Broken(_) | BackendFault::NoText | BackendFault::NotServing => "body",
         }
     }
 }
@@ -116,6 +121,8 @@ impl fmt::Display for BackendFault {
             BackendFault::Cause(cause) | BackendFault::Broken(cause) => f.write_str(cause.as_str()),
             BackendFault::Status(status) => write!(f, "status {status}"),
             BackendFault::NoText => f.write_str("text not found"),
+            BackendFault::Grpc(status) => write!(f, "grpc status {}", status.number()),
+            BackendFault::NotServing => f.write_str("not serving"),
         }
     }
 }

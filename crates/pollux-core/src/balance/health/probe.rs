@@ -5,10 +5,11 @@
 
 use memchr::memmem;
 
-use super::{BackendFault, Http, ObservationResult, is_among};
+use super::{BackendFault, Expected, Grpc, Http, ObservationResult, is_among};
 use crate::core::outcome::Cause;
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
+use crate::http::grpc;
 use crate::http::lines::push_field;
 use crate::http::response::{self, RequestFacts};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
@@ -54,6 +55,28 @@ impl Probe {
         Probe { request, sent: 0, scan, answer, is_head: http.method == "HEAD", interims: 0, status: None }
     }
 
+    /// A check that asks the health service of gRPC about a service; `host` is the `:authority`.
+    #[must_use]
+    pub fn of_grpc(grpc: &Grpc, host: &str) -> Probe {
+        let service = grpc.service.as_bytes();
+        let mut message = Vec::new();
+        if !service.is_empty() {
+            // HealthCheckRequest: field 1 is a string.
+            message.push(0x0a);
+            push_varint(&mut message, service.len());
+            message.extend_from_slice(service);
+        }
+        let mut request = b"POST /grpc.health.v1.Health/Check HTTP/1.1\r\n".to_vec();
+        push_field(&mut request, b"Host", host.as_bytes());
+        push_field(&mut request, b"User-Agent", b"pollux-check");
+        push_field(&mut request, b"Content-Type", b"application/grpc");
+        push_field(&mut request, b"Content-Length", (PREFIX + message.len()).to_string().as_bytes());
+        request.extend_from_slice(b"\r\n\0");
+        request.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+        request.extend_from_slice(&message);
+        Probe { request, ..Probe::new(&Http::default(), host) }
+    }
+
     /// Puts `bytes` before the request.
     #[must_use]
     pub fn behind(mut self, bytes: &[u8]) -> Probe {
@@ -81,30 +104,31 @@ impl Probe {
     }
 
     /// Records that `count` bytes have come into the room. Returns the verdict as soon as it is certain.
-    pub fn handle_filled(&mut self, count: usize, http: &Http) -> Option<ObservationResult> {
+    pub fn handle_filled(&mut self, count: usize, expected: Expected<'_>) -> Option<ObservationResult> {
         self.answer.buffer.fill(count);
-        self.judge(http)
+        self.judge(expected)
     }
 
     /// Records that nothing more comes.
-    pub fn handle_end(&mut self, http: &Http) -> ObservationResult {
+    pub fn handle_end(&mut self, expected: Expected<'_>) -> ObservationResult {
         self.answer.source = Source::Ended;
-        self.judge(http).unwrap_or(ObservationResult::Ill(match self.status {
-            Some(_) => BackendFault::NoText,
-            None => BackendFault::Cause(Cause::BackendClosed),
+        self.judge(expected).unwrap_or(ObservationResult::Ill(match (self.status, expected) {
+            (Some(_), Expected::Http(_)) => BackendFault::NoText,
+            (Some(_), Expected::Serving) => BackendFault::NotServing,
+            (None, _) => BackendFault::Cause(Cause::BackendClosed),
         }))
     }
 
-    fn judge(&mut self, http: &Http) -> Option<ObservationResult> {
+    fn judge(&mut self, expected: Expected<'_>) -> Option<ObservationResult> {
         loop {
             if let Some(status) = self.status {
-                return self.judge_body(status, http);
+                return self.judge_body(status, expected);
             }
             let limits = HeadLimits { head: HEAD_MAX, first_line: HEAD_MAX, empty_lines: 0 };
             match self.scan.scan(self.answer.buffer.unscanned(), &limits) {
                 Ok(None) => return None,
                 Ok(Some(range)) => {
-                    if let Some(found) = self.judge_head(range, http) {
+                    if let Some(found) = self.judge_head(range, expected) {
                         return Some(found);
                     }
                 }
@@ -116,15 +140,16 @@ impl Probe {
         }
     }
 
-    fn judge_head(&mut self, range: (usize, usize), http: &Http) -> Option<ObservationResult> {
+    fn judge_head(&mut self, range: (usize, usize), expected: Expected<'_>) -> Option<ObservationResult> {
         let asked = RequestFacts { is_head: self.is_head, protocols: &[] };
         let read = self.answer.rewrite(range, |head, _| {
             let mut table = field_table();
             let response = response::read(head, &mut table, asked, &Limits::default())?;
-            Ok((response.status, response.framing(), response.is_interim()))
+            let grpc = grpc::status_of(response.fields);
+            Ok((response.status, response.framing(), response.is_interim(), grpc))
         });
         self.scan = HeadScan::default();
-        let (status, framing, is_interim) = match read {
+        let (status, framing, is_interim, grpc) = match read {
             Ok(read) => read,
             Err(cause) => return Some(ill(cause)),
         };
@@ -132,11 +157,22 @@ impl Probe {
             self.interims += 1;
             return (self.interims > INTERIMS_MAX).then_some(ill(Cause::BackendBadResponse));
         }
-        if !is_among(&http.statuses, status) {
+        let is_good = match expected {
+            Expected::Http(http) => is_among(&http.statuses, status),
+            Expected::Serving => status == 200,
+        };
+        if !is_good {
             return Some(ObservationResult::Ill(BackendFault::Status(status)));
         }
-        if http.text.is_none() {
-            return Some(ObservationResult::Well(Some(status)));
+        match (expected, grpc) {
+            (Expected::Http(http), _) if http.text.is_none() => {
+                return Some(ObservationResult::Well(Some(status)));
+            }
+            // A status in the head is the end of the call.
+            (Expected::Serving, Some(grpc)) => {
+                return Some(ObservationResult::Ill(BackendFault::Grpc(grpc)));
+            }
+            (Expected::Http(_) | Expected::Serving, _) => {}
         }
         self.status = Some(status);
         self.answer.framer = match framing {
@@ -148,18 +184,25 @@ impl Probe {
         None
     }
 
-    fn judge_body(&mut self, status: u16, http: &Http) -> Option<ObservationResult> {
+    fn judge_body(&mut self, status: u16, expected: Expected<'_>) -> Option<ObservationResult> {
         if self.answer.advance().is_err() {
             return Some(ill(Cause::BackendBadResponse));
         }
         let body = self.answer.buffer.unsent();
         let looked_at = &body[..body.len().min(BODY_MAX)];
-        let wanted = http.text.as_deref().unwrap_or_default();
-        if memmem::find(looked_at, wanted.as_bytes()).is_some() {
-            return Some(ObservationResult::Well(Some(status)));
+        let (found, fault) = match expected {
+            Expected::Http(http) => {
+                let wanted = http.text.as_deref().unwrap_or_default();
+                (memmem::find(looked_at, wanted.as_bytes()).map(|_| true), BackendFault::NoText)
+            }
+            Expected::Serving => (says_serving(looked_at), BackendFault::NotServing),
+        };
+        if let Some(is_well) = found {
+            let well = ObservationResult::Well(Some(status));
+            return Some(if is_well { well } else { ObservationResult::Ill(fault) });
         }
         let is_over = self.answer.framer.is_done() || body.len() >= BODY_MAX;
-        (is_over || !self.answer.buffer.has_room()).then_some(ObservationResult::Ill(BackendFault::NoText))
+        (is_over || !self.answer.buffer.has_room()).then_some(ObservationResult::Ill(fault))
     }
 }
 
@@ -167,9 +210,31 @@ fn ill(cause: Cause) -> ObservationResult {
     ObservationResult::Ill(BackendFault::Cause(cause))
 }
 
+/// The prefix of a message of gRPC: a flag, and the length in four bytes.
+const PREFIX: usize = 5;
+
+/// Whether a HealthCheckResponse says SERVING, once the message has come: 1 in its field 1.
+fn says_serving(body: &[u8]) -> Option<bool> {
+    let (prefix, rest) = body.split_first_chunk::<PREFIX>()?;
+    let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]);
+    let message = rest.get(..usize::try_from(length).ok()?)?;
+    // No status is 0, UNKNOWN, and a compressed message was not asked for.
+    Some(prefix[0] == 0 && message == [0x08, 0x01])
+}
+
+/// Appends a number as protobuf writes it.
+fn push_varint(out: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::grpc::GrpcStatus;
 
     fn http(text: Option<&str>) -> Http {
         Http { path: "/up".into(), text: text.map(str::to_owned), ..Http::default() }
@@ -177,7 +242,10 @@ mod tests {
 
     /// The verdict on `bytes`, which come in pieces of so many.
     fn verdict(http: &Http, bytes: &[u8], piece: usize) -> ObservationResult {
-        let mut probe = Probe::new(http, "h:1");
+        verdict_of(Probe::new(http, "h:1"), Expected::Http(http), bytes, piece)
+    }
+
+    fn verdict_of(mut probe: Probe, expected: Expected<'_>, bytes: &[u8], piece: usize) -> ObservationResult {
         for part in bytes.chunks(piece) {
             let mut part = part;
             while !part.is_empty() {
@@ -185,12 +253,12 @@ mod tests {
                 let count = room.len().min(part.len());
                 room[..count].copy_from_slice(&part[..count]);
                 part = &part[count..];
-                if let Some(found) = probe.handle_filled(count, http) {
+                if let Some(found) = probe.handle_filled(count, expected) {
                     return found;
                 }
             }
         }
-        probe.handle_end(http)
+        probe.handle_end(expected)
     }
 
     #[test]
@@ -237,6 +305,41 @@ mod tests {
                 let found = verdict(&http(*text), bytes, piece);
                 assert_eq!(found, *expected, "{:?} in {piece}", String::from_utf8_lossy(bytes));
             }
+        }
+    }
+
+    #[test]
+    fn a_service_serves_if_it_says_so() {
+        let asked = Grpc { service: "a.B".into() };
+        let probe = Probe::of_grpc(&asked, "h:1");
+        let told = b"POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: h:1\r\nUser-Agent: pollux-check\r\n\
+            Content-Type: application/grpc\r\nContent-Length: 10\r\n\r\n\0\0\0\0\x05\x0a\x03a.B";
+        assert_eq!(probe.unsent(), told);
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n";
+        let ill = ObservationResult::Ill;
+        for (rest, expected) in [
+            ("7\r\n\0\0\0\0\x02\x08\x01\r\n0\r\ngrpc-status: 0\r\n\r\n", ObservationResult::Well(Some(200))),
+            ("7\r\n\0\0\0\0\x02\x08\x02\r\n0\r\ngrpc-status: 0\r\n\r\n", ill(BackendFault::NotServing)),
+            ("5\r\n\0\0\0\0\0\r\n0\r\ngrpc-status: 0\r\n\r\n", ill(BackendFault::NotServing)),
+            ("7\r\n\x01\0\0\0\x02\x08\x01\r\n0\r\n\r\n", ill(BackendFault::NotServing)),
+            ("0\r\ngrpc-status: 13\r\n\r\n", ill(BackendFault::NotServing)),
+        ] {
+            for piece in [1, 7, usize::MAX] {
+                let bytes = [head, rest].concat();
+                let probe = Probe::of_grpc(&asked, "h:1");
+                let found = verdict_of(probe, Expected::Serving, bytes.as_bytes(), piece);
+                assert_eq!(found, expected, "{rest:?} in {piece}");
+            }
+        }
+        for (bytes, expected) in [
+            (
+                "HTTP/1.1 200 OK\r\ngrpc-status: 12\r\ncontent-length: 0\r\n\r\n",
+                ill(BackendFault::Grpc(GrpcStatus::Unimplemented)),
+            ),
+            ("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n", ill(BackendFault::Status(404))),
+        ] {
+            let probe = Probe::of_grpc(&Grpc::default(), "h:1");
+            assert_eq!(verdict_of(probe, Expected::Serving, bytes.as_bytes(), usize::MAX), expected);
         }
     }
 }

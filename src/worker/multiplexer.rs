@@ -355,8 +355,11 @@ impl Multiplexer {
         }
     }
 
-    /// Tells all exchanges that their client, or their backend, has gone.
-    fn lose(&mut self, woken: &mut Vec<Key>) {
+    /// Tells all exchanges that their client, or their backend, has gone, if it has.
+    fn lose_if_over(&mut self, woken: &mut Vec<Key>) {
+        if !(self.is_lost || self.machine.error().is_some()) {
+            return;
+        }
         while self.machine.lose().is_some() {}
         self.held = 0;
         let failure = self.failure();

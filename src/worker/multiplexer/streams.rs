@@ -300,9 +300,7 @@ impl<O: Os> Worker<O> {
         let mut numbers = std::mem::take(&mut self.multiplexers.numbers);
         woken.append(&mut mux.owed);
         for _ in 0..ROUNDS_MAX {
-            if mux.is_lost || mux.machine.error().is_some() {
-                mux.lose(&mut woken);
-            }
+            mux.lose_if_over(&mut woken);
             let is_driven = !woken.is_empty();
             // A session that goes on to its next request may need a stream of the same connection.
             self.conns.put_multiplexer(key, mux);
@@ -322,6 +320,8 @@ impl<O: Os> Worker<O> {
             }
         }
         self.multiplexers.numbers = numbers;
+        // The last write may have failed.
+        mux.lose_if_over(&mut woken);
         mux.carrier.serve(false);
         mux.settle();
         let is_over = mux.is_over(&mut self.os, self.now);

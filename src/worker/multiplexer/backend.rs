@@ -54,6 +54,8 @@ pub(super) struct BackendEnd {
     last: u32,
     /// Streams that have no number yet.
     unopened: u32,
+    /// Whether it had room for one more when that was last looked at.
+    had_room: bool,
 }
 
 impl Multiplexer {
@@ -82,6 +84,7 @@ impl Multiplexer {
             has_settings: false,
             last: 0,
             unopened: 0,
+            had_room: true,
         };
         let machine = Connection::new(Role::Client, Arc::clone(&generation.http2_backend), now);
         let is_blocked = reach != Reach::Stands;
@@ -102,6 +105,17 @@ impl Multiplexer {
     /// Whether the backend is known to take an extended CONNECT.
     pub(in crate::worker) fn takes_connect(&self) -> bool {
         self.machine.peer().connect
+    }
+
+    /// Calls the request that waits longest for a backend, if there is room now and there was none before. The
+    /// end of an exchange called one already, but its stream may be over only later.
+    pub(super) fn note_room(&mut self) {
+        let has_room = self.has_room();
+        let End::Backend(end) = &mut self.end else { return };
+        if has_room && !end.had_room {
+            self.generation.pools.pool(end.id.pool).queue().release();
+        }
+        end.had_room = has_room;
     }
 
     /// A stream for the exchange of `session`, and how far the connection is.
@@ -127,6 +141,7 @@ impl Multiplexer {
             held: 0,
         });
         self.used = now;
+        self.note_room();
         (wire, reach)
     }
 

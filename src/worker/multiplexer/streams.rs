@@ -324,6 +324,7 @@ impl<O: Os> Worker<O> {
         mux.lose_if_over(&mut woken);
         mux.carrier.serve(false);
         mux.settle();
+        mux.note_room();
         let is_over = mux.is_over(&mut self.os, self.now);
         if !woken.is_empty() {
             // They go on behind the others.

@@ -37,7 +37,7 @@ pub(crate) enum Connect {
     Undecided,
     /// It stands or has failed, and poll has not said so yet.
     Decided,
-    /// Poll has said so; also every connection that never was in doubt.
+    /// Poll or the parked set has said so; also every connection that never was in doubt.
     Known,
 }
 
@@ -97,6 +97,12 @@ impl End {
 
     pub(crate) fn is_broken(&self) -> bool {
         self.breach != Breach::None
+    }
+
+    /// The owner has been told so by poll, or by the parked set.
+    pub(crate) fn note_told(&mut self, got: Ready) {
+        self.connect = Connect::Known;
+        self.end_known |= self.ended && got.any(Ready::LEAVE | Ready::HANGUP);
     }
 
     /// The number of bytes that the peer may still write.

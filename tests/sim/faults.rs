@@ -65,6 +65,8 @@ pub(crate) struct Faults {
     pub(crate) siege: Option<Rc<Premise>>,
     /// Whether clients hold places although they are served.
     pub(crate) slot_holders: bool,
+    /// Whether backends refuse requests, so that the worker pauses before it asks again.
+    pub(crate) refusals: bool,
 }
 
 /// The fate of one connect of the worker.
@@ -135,6 +137,7 @@ impl Faults {
             backend_faults: None,
             siege: None,
             slot_holders: false,
+            refusals: false,
         }
     }
 }
@@ -207,8 +210,11 @@ impl Faults {
 
     /// Whether nothing goes wrong, so that nobody ever has to wait for a timeout.
     pub(crate) fn is_faultless(&self) -> bool {
-        let are_honest =
-            self.slow_handshakes == 0 && self.idlers == 0 && self.siege.is_none() && !self.slot_holders;
+        let are_honest = self.slow_handshakes == 0
+            && self.idlers == 0
+            && self.siege.is_none()
+            && !self.slot_holders
+            && !self.refusals;
         self.weather == Weather::Clean && !self.is_scarce() && self.backend_faults.is_none() && are_honest
     }
 }

@@ -14,8 +14,8 @@ use pollux::core::outcome::Cause;
 use pollux::os::random;
 use pollux::shared::pools::{Figures, Registry};
 use pollux::snapshot::{
-    Address, Announcing, Backend, Balance, ClientClose, Hashing, Limits, Listener, Mode, Pool, PoolId,
-    Retries, Snapshot, Timeouts,
+    Address, Announcing, Backend, BackendProtocol, Balance, ClientClose, Hashing, Limits, Listener, Mode,
+    Pool, PoolId, Retries, Snapshot, Timeouts,
 };
 use pollux::tls::Handles;
 use pollux::worker::{Census, GenerationChange, Poller, Setup, Turn, Worker, WorkerIndex};
@@ -73,6 +73,8 @@ pub(crate) struct Scene {
     pub(crate) legs: Legs,
     /// The TLS objects that the rules of the run need.
     tls: Arc<Handles>,
+    /// What the backends speak.
+    pub(crate) protocol: BackendProtocol,
     /// The peers that announce clients by the PROXY protocol.
     pub(crate) proxy_headers: ProxyHeaders,
     /// Why clients are to be refused, for each that is.
@@ -112,6 +114,7 @@ impl Scene {
             is_plain: false,
             legs: Legs::default(),
             tls: Arc::default(),
+            protocol: BackendProtocol::default(),
             proxy_headers: ProxyHeaders::default(),
             refused: Vec::new(),
             whole_trace,
@@ -175,6 +178,7 @@ impl Scene {
         let found = self.refills.as_mut().map(|refills| refills.prepare(&mut snapshot.pools[0]));
         let apart = self.faults.backend_faults.as_ref().filter(|backend_faults| backend_faults.is_apart());
         let checked = apart.map_or(Vec::new(), |_| check_apart(&mut snapshot.pools[0]));
+        snapshot.pools[0].protocol = self.protocol;
         snapshot.pools[0].announce = self.proxy_headers.pool;
         snapshot.listeners[0].announcing = self.proxy_headers.listener;
         if self.proxy_headers.listener != Announcing::Never {

@@ -135,6 +135,9 @@ impl Kernel {
             let descriptor = self.descriptors.get(fd, "read_lot");
             descriptor.parked = None;
             descriptor.report(fd, got, now, self.patience);
+            if let Handle::End(end) = descriptor.handle {
+                self.net.end_mut(end).note_told(got);
+            }
             told.push((tag, got));
         }
         is_all

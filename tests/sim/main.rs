@@ -322,6 +322,18 @@ fn streams() {
     each_seed("streams", SOME, Weather::Clean, streams::run);
 }
 
+/// As before, with backends that speak HTTP/2: they refuse streams, and leave.
+#[test]
+fn streams_carried() {
+    each_seed("streams_carried", SOME, Weather::Clean, streams::run_carried);
+}
+
+/// As before, with resets and cuts anywhere: no byte is invented, and no request is sent again without proof.
+#[test]
+fn streams_carried_faults() {
+    each_seed("streams_carried_faults", SOME, Weather::Foul, streams::run_carried);
+}
+
 /// Clients whose one aim is to have a backend ejected: none succeeds.
 #[test]
 fn siege() {

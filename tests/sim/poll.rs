@@ -10,7 +10,6 @@ use pollux::os::{Polled, Watch};
 
 use crate::actors::Progress;
 use crate::descriptors::Handle;
-use crate::end::Connect;
 use crate::faults::chance;
 use crate::kernel::Kernel;
 use crate::trace::Event;
@@ -119,10 +118,7 @@ impl Kernel {
                 descriptor.moved();
             }
             if let Handle::End(end) = descriptor.handle {
-                let tells_end = watch.got.any(Ready::LEAVE | Ready::HANGUP);
-                let end = self.net.end_mut(end);
-                end.connect = Connect::Known;
-                end.end_known |= end.ended && tells_end;
+                self.net.end_mut(end).note_told(watch.got);
             }
         }
         reported

@@ -8,6 +8,9 @@
 //! counts is a multiple of what one time costs. Nothing here reads a clock, draws a number, or allocates
 //! after the start.
 
+#[path = "hot_path/streams.rs"]
+mod streams;
+
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,15 +40,17 @@ use pollux::recorder::{RECENT_MAX, Recorder, Step};
 use pollux::route::{Decision, RequestView};
 use pollux::shared::pools::{LivePool, Registry};
 use pollux::snapshot::{
-    Address, Backend, BackendId, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
+    Address, Backend, BackendId, BackendProtocol, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };
 use pollux::worker::{Poller, Setup, Splicing, Worker, WorkerIndex};
+
+use streams::Peer;
 
 /// Does a part so many times.
 type Part = fn(usize);
 
 /// All of them, by name.
-const PARTS: [(&str, Part); 12] = [
+const PARTS: [(&str, Part); 14] = [
     ("request-scan", scan_requests),
     ("request-read", read_requests),
     ("request-write", write_requests),
@@ -58,6 +63,8 @@ const PARTS: [(&str, Part); 12] = [
     ("count", count_exchanges),
     ("record", record_exchanges),
     ("exchange", make_exchanges),
+    ("stream", make_streams),
+    ("stream-to-stream", pass_streams),
 ];
 
 /// The request of a browser, more or less.
@@ -329,8 +336,25 @@ fn record_exchanges(count: usize) {
 
 /// Whole exchanges on two kept connections: all that a worker does for them but the system calls.
 fn make_exchanges(count: usize) {
+    run(count, snapshot(1), Memory::default());
+}
+
+/// The same of a client that speaks HTTP/2, one stream behind another.
+fn make_streams(count: usize) {
+    run(count, snapshot(1), Memory { client: Some(Peer::client()), ..Memory::default() });
+}
+
+/// The same to a backend that speaks HTTP/2, too.
+fn pass_streams(count: usize) {
+    let mut snapshot = snapshot(1);
+    snapshot.pools[0].protocol = BackendProtocol::Http2;
+    let (client, backend) = (Some(Peer::client()), Some(Peer::backend(BODY)));
+    run(count, snapshot, Memory { client, backend, ..Memory::default() });
+}
+
+fn run(count: usize, snapshot: Snapshot, os: Memory) {
     let setup = Setup {
-        snapshot: Arc::new(snapshot(1)),
+        snapshot: Arc::new(snapshot),
         tls: Arc::default(),
         listeners: vec![(Memory::LISTENER, 0)],
         wake: None,
@@ -342,7 +366,7 @@ fn make_exchanges(count: usize) {
         journal: Box::new(NoJournal),
         registry: Arc::default(),
     };
-    let mut worker = Worker::new(Memory::default(), setup);
+    let mut worker = Worker::new(os, setup);
     while worker.os_mut().answered < count {
         worker.turn();
     }
@@ -370,6 +394,9 @@ struct Memory {
     is_asked: bool,
     /// The number of responses that the client has got.
     answered: usize,
+    /// The sides that speak HTTP/2.
+    client: Option<Peer>,
+    backend: Option<Peer>,
 }
 
 impl Memory {
@@ -427,13 +454,16 @@ impl Os for Memory {
         if !self.is_readable(fd) {
             return Err(IoFault::Blocked);
         }
-        let (head, body) = if fd == Memory::CLIENT {
+        let (peer, head, body) = if fd == Memory::CLIENT {
             self.is_answered = false;
-            (REQUEST, &b""[..])
+            (&mut self.client, REQUEST, &b""[..])
         } else {
             self.is_asked = false;
-            (RESPONSE, BODY)
+            (&mut self.backend, RESPONSE, BODY)
         };
+        if let Some(peer) = peer {
+            return Ok(peer.say(room));
+        }
         room[..head.len()].copy_from_slice(head);
         room[head.len()..head.len() + body.len()].copy_from_slice(body);
         Ok(head.len() + body.len())
@@ -441,7 +471,7 @@ impl Os for Memory {
 
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
         if fd == Memory::BACKEND {
-            self.is_asked = true;
+            self.is_asked |= self.backend.as_mut().is_none_or(|peer| peer.hears_request(head));
         } else if head.ends_with(BODY) || body.ends_with(BODY) {
             self.is_answered = true;
             self.answered += 1;

@@ -44,6 +44,8 @@ pub(crate) struct Descriptor {
     /// The interest with which it waits in the parked set, and its tag; `None` once it was reported, or if it
     /// never was there.
     pub(crate) parked: Option<(Interest, u64)>,
+    /// The worker was told that its last bytes are not acknowledged, and asks again after a while.
+    pub(crate) undelivered: bool,
     /// Reports since the worker last got anywhere with it, and when the last was.
     unmoved: u8,
     last_report: Time,
@@ -89,8 +91,9 @@ impl Descriptors {
             self.table.len() - 1
         });
         let (reported, last_report) = (Ready::NONE, Time::ZERO);
-        let (told, parked, unmoved) = (false, None, 0);
-        self.table[place] = Some(Descriptor { handle, reported, told, parked, unmoved, last_report });
+        let (told, undelivered, parked, unmoved) = (false, false, None, 0);
+        let descriptor = Descriptor { handle, reported, told, parked, undelivered, unmoved, last_report };
+        self.table[place] = Some(descriptor);
         Fd(i32::try_from(place + FIRST).expect("a table is small"))
     }
 
@@ -114,6 +117,11 @@ impl Descriptors {
             Some((Fd(i32::try_from(place + FIRST).expect("a table is small")), want, tag))
         };
         self.table.iter().enumerate().filter_map(parked).collect()
+    }
+
+    /// Whether the worker has last bytes somewhere that are not acknowledged yet.
+    pub(crate) fn awaits_delivery(&self) -> bool {
+        self.table.iter().flatten().any(|one| one.undelivered)
     }
 
     /// Forgets what the last poll said.

@@ -185,7 +185,7 @@ impl Invariants {
             assert!(!is_missed, "b{host} is {condition:?} since {since:?}, and nobody has noticed");
             let is_forgotten =
                 condition == Condition::Well && age > time_to_rise(pool, &snapshot.timeouts) && one.is_out;
-            assert!(!is_forgotten, "b{host} is well since {since:?}, and still out");
+            assert!(!is_forgotten, "b{host} is well since {since:?}, and still out after {age:?}: {one:?}");
         }
     }
 }

@@ -259,6 +259,7 @@ impl Kernel {
         } else {
             Delivery::Acknowledged
         };
+        self.descriptors.get(fd, "delivery").undelivered = result == Delivery::Pending;
         self.net.log(Event::Delivery { fd, result });
         result
     }

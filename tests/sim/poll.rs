@@ -63,7 +63,8 @@ impl Kernel {
     /// their part, the worker has forgotten somebody.
     fn sleep(&mut self, alarm: Option<Time>, deadline: Option<Time>) {
         let world = [alarm, self.net.next_event()].into_iter().flatten().min();
-        if world.is_none() && self.faults.is_faultless() && self.actors.is_awaited() {
+        let is_due = self.faults.is_faultless() && !self.descriptors().awaits_delivery();
+        if world.is_none() && is_due && self.actors.is_awaited() {
             panic!("stall: nothing but a timeout of the worker can help");
         }
         match [world, deadline].into_iter().flatten().min() {

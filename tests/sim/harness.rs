@@ -73,7 +73,7 @@ pub(crate) struct Scene {
     pub(crate) legs: Legs,
     /// The TLS objects that the rules of the run need.
     tls: Arc<Handles>,
-    /// What the backends speak.
+    /// The version of HTTP that the backends speak.
     pub(crate) protocol: BackendProtocol,
     /// The peers that announce clients by the PROXY protocol.
     pub(crate) proxy_headers: ProxyHeaders,

@@ -1,4 +1,4 @@
-//! What the peers of a run know of each other's requests.
+//! The facts that the peers of a run share about their requests.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use crate::faults::{Weather, chance};
 
-/// How the backends of a run treat their streams. A connection that leaves says so by GOAWAY.
+/// The ways in which the backends of a run treat their streams. A connection that leaves says so by GOAWAY.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mood {
     #[default]

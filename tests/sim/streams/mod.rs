@@ -25,7 +25,7 @@ fn bytes(number: usize, from: usize, count: usize) -> impl Iterator<Item = u8> {
     (from..from + count).map(move |place| byte(number, place))
 }
 
-/// What a request asks for: `/number/up/down`, with the lengths of both bodies.
+/// The target of a request: `/number/up/down`, with the lengths of both bodies.
 fn wish_of(path: &str) -> (usize, usize, usize) {
     let mut parts = path.split('/').skip(1);
     let mut next = || parts.next().and_then(|part| part.parse().ok()).expect("a number");

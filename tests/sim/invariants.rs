@@ -55,7 +55,7 @@ pub(crate) struct Observed {
     /// The numbers of those who wait, first come first.
     line: Vec<u64>,
     sessions: usize,
-    /// The exchanges that have ended so far because their client went.
+    /// The exchanges that have ended so far because their client or their time went.
     gone: usize,
 }
 
@@ -110,11 +110,22 @@ pub(crate) struct Invariants {
     /// The last who waited then: up to it, those who wait know only the backends that there were when they
     /// came.
     outdated: Option<u64>,
+    overtaken: Vec<Overtaken>,
+}
+
+/// Requests that left the queue before one that stood there longer.
+#[derive(Debug)]
+struct Overtaken {
+    /// It is in order once so many exchanges have ended for reasons of their own,
+    gone: usize,
+    /// within so many turns.
+    turns: u32,
+    seen: String,
 }
 
 impl Invariants {
     pub(crate) fn new(backend_faults: Option<Rc<BackendFaults>>) -> Invariants {
-        Invariants { backend_faults, left: None, changed: Time::ZERO, outdated: None }
+        Invariants { backend_faults, left: None, changed: Time::ZERO, outdated: None, overtaken: Vec::new() }
     }
 
     /// Takes note of other backends; `before` is the pool as it was.
@@ -151,13 +162,33 @@ impl Invariants {
         }
         assert!(after.line.len() <= pool.max_pending, "more wait than may");
         // A request that has tried a backend waits for another one. Requests that have tried none may pass it.
-        if pool.retries.most == 0 && self.is_of_one_mind(&before.line) {
-            check_order(before, after);
+        let are_of_one_mind = self.is_of_one_mind(&before.line) && self.is_of_one_mind(&after.line);
+        if pool.retries.most == 0 && are_of_one_mind {
+            self.check_order(before, after);
             check_newcomers(before, after);
             self.check_left(pool, after, now);
+        } else {
+            self.left = None;
         }
         if is_checked {
             self.check_truth(snapshot, &backend_faults, after, now);
+        }
+    }
+
+    /// Requests that left the queue stood before those that are still there, except for requests whose client or
+    /// whose time has gone: they leave from any place. Their records come once their answers are out.
+    fn check_order(&mut self, before: &Observed, after: &Observed) {
+        let is_left = |number: &&u64| after.line.contains(number);
+        let first = before.line.iter().position(|number| is_left(&number)).unwrap_or(before.line.len());
+        let overtaking = before.line[first..].iter().filter(|number| !is_left(number)).count();
+        if overtaking > 0 {
+            let seen = format!("of {:?} there are left {:?}", before.line, after.line);
+            self.overtaken.push(Overtaken { gone: before.gone + overtaking, turns: TURNS_MAX, seen });
+        }
+        self.overtaken.retain(|overtaken| overtaken.gone > after.gone);
+        for overtaken in &mut self.overtaken {
+            assert!(overtaken.turns > 0, "a waiting request was overtaken: {}", overtaken.seen);
+            overtaken.turns -= 1;
         }
     }
 
@@ -252,18 +283,4 @@ fn check_newcomers(before: &Observed, after: &Observed) {
     let has_more = |(was, is): (&One, &One)| is.in_flight > was.in_flight;
     let is_overtaken = is_waiting && before.backends.iter().zip(&after.backends).any(has_more);
     assert!(!is_overtaken, "somebody who came new has overtaken {:?}", before.line);
-}
-
-/// Requests that left the queue stood before those that are still there, except for requests whose client has
-/// gone: they leave from any place.
-fn check_order(before: &Observed, after: &Observed) {
-    let is_left = |number: &&u64| after.line.contains(number);
-    let first = before.line.iter().position(|number| is_left(&number)).unwrap_or(before.line.len());
-    let overtaking = before.line[first..].iter().filter(|number| !is_left(number)).count();
-    assert!(
-        overtaking <= after.gone - before.gone,
-        "a waiting request was overtaken: of {:?} there are left {:?}",
-        before.line,
-        after.line
-    );
 }

@@ -32,9 +32,12 @@ impl fmt::Display for Entry {
 pub(crate) struct Ledger(Rc<RefCell<Vec<Entry>>>);
 
 impl Ledger {
-    /// The number of exchanges that have ended because their client went.
+    /// The number of exchanges that have ended because their client went, or because they had waited for as long
+    /// as they may. One that waits again, behind a connect in vain, goes on with the time that it has left.
     pub(crate) fn gone(&self) -> usize {
-        self.0.borrow().iter().filter(|entry| entry.cause == Some(Cause::ClientAborted)).count()
+        let is_gone =
+            |entry: &&Entry| matches!(entry.cause, Some(Cause::ClientAborted | Cause::QueueTimeout));
+        self.0.borrow().iter().filter(is_gone).count()
     }
 
     pub(crate) fn entries(&self) -> Vec<Entry> {

@@ -247,7 +247,9 @@ fn time_to_fall(check: &Check) -> Duration {
 /// The last request that fails is one that was begun before, an ejection may follow, and a check behind it.
 fn time_to_rise(pool: &Pool, timeouts: &Timeouts) -> Duration {
     let ejected = pool.health.eject_max.max(pool.health.eject);
-    let checked = pool.check.as_ref().map_or(Duration::ZERO, |check| time_of_one(check) * (check.rise + 1));
+    // Without checks an ejected backend is looked at once, and the look may have begun before it was well.
+    let look = Check::default().timeout;
+    let checked = pool.check.as_ref().map_or(look, |check| time_of_one(check) * (check.rise + 1));
     timeouts.connect + timeouts.backend_response + timeouts.idle + ejected + checked + SLACK
 }
 

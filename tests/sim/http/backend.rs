@@ -148,7 +148,8 @@ impl Backend {
 
     /// Whether Pollux may have had enough of it.
     fn is_excused(&self) -> bool {
-        self.is_foul() || self.faults.backend_faults.is_some()
+        // Clients that have left make room where there are idlers.
+        self.is_foul() || self.faults.backend_faults.is_some() || self.faults.idlers > 0
     }
 
     fn condition(&self, now: Time) -> Condition {

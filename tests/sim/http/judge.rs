@@ -68,7 +68,11 @@ pub(crate) fn judge_closed(board: &Board, entries: &[Entry], is_in_vain: impl Fn
 /// Whether `entry` tells the ending that the client saw.
 fn is_told(ask: &Ask, entry: &Entry) -> bool {
     match ask.ending {
-        Some(Ending::Own(cause)) => entry.cause == Some(cause) && Some(entry.status) == cause.status(),
+        // The client may take an answer so late that its record calls it stalled.
+        Some(Ending::Own(cause)) => {
+            let is_late = entry.cause == Some(Cause::ClientStalled);
+            (is_late || entry.cause == Some(cause)) && Some(entry.status) == cause.status()
+        }
         // Not every truncation is known to Pollux: a tunnel that its backend ends early looks like one that
         // had nothing more to say, and what waits for a client that does not read is lost if the connection
         // is reset later.

@@ -74,6 +74,7 @@ pub(crate) fn run(scene: &mut Scene) {
         foul: scene.faults.weather == Weather::Foul || scene.faults.backend_faults.is_some(),
         draining: scene.drain_after.is_some() || scene.reloads.as_ref().is_some_and(Reloads::moves_door),
         scarce: scene.faults.is_scarce(),
+        crowded: scene.faults.idlers > 0,
     };
     let board = Rc::new(RefCell::new(Board::default()));
     let faults = Rc::new(scene.faults.clone());

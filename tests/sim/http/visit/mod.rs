@@ -27,6 +27,8 @@ pub(crate) struct Manners {
     pub(crate) draining: bool,
     /// Pollux may be out of descriptors, and say so.
     pub(crate) scarce: bool,
+    /// Clients that have left make room for others, also those that only half-close.
+    pub(crate) crowded: bool,
 }
 
 impl Manners {

@@ -181,8 +181,9 @@ impl Visiting {
         // The drain deadline does not wait for crooks.
         // The part that a RST has torn off a response may be its first record, of which nothing can be read.
         let is_torn = self.port.is_sealed() && ask.wronged;
-        // It is let out of a queue, and where the pool says so its exchange is given up.
-        let is_given_up = self.has_left() && (ask.seen == 0 || self.manners.foul);
+        // It is let out of a queue, and its exchange is given up where the pool says so, or to make room.
+        let may_give_up = self.manners.foul || self.manners.crowded;
+        let is_given_up = self.has_left() && (ask.seen == 0 || may_give_up);
         let fine = turned_away
             || is_given_up
             || (self.manners.foul && (self.manners.draining || !is_owed || is_torn));

@@ -289,11 +289,14 @@ impl<O: Os> Driver<'_, O> {
     fn reply(&mut self, conn: &mut Conn, question: Question) -> Option<PolicyReply> {
         match question {
             Question::RetryBudget { status } => {
-                let is_granted = conn.has_budget();
+                let has_budget = conn.has_budget();
+                // An answer in hand is better than none.
+                let is_granted =
+                    has_budget && conn.generation.has_candidates(conn.session.pool(), self.env.now);
                 conn.note_after_sent(self.recorder, self.env.now, Step::AnotherWanted);
                 if is_granted {
                     self.note_answered(conn, Some(status));
-                } else {
+                } else if !has_budget {
                     conn.note_step(self.recorder, self.env.now, Step::BudgetSpent);
                 }
                 Some(PolicyReply::of(is_granted))

@@ -304,6 +304,14 @@ impl Generation {
         is_hopeless
     }
 
+    /// Whether a backend of the pool can be asked, now or once it has room.
+    pub(super) fn has_candidates(&self, id: PoolId, now: Time) -> bool {
+        let pool = self.snapshot.pool(id);
+        let view = LivePool { pool, state: self.pools.pool(id), now, is_idle: &|_| false };
+        balance::exclusions(pool, &view, &PickRequest::default())
+            .any(|why| matches!(why, None | Some(Exclusion::Full)))
+    }
+
     fn pick_in(
         &self,
         id: PoolId,

@@ -92,6 +92,7 @@ fn seeds_that_found_something() {
     these_seeds("drain_in_flight", &[36149], Weather::Clean, plain(drained));
     these_seeds("drain_faults", &[81165, 92056], Weather::Foul, plain(drained));
     these_seeds("tls_faults", &[876, 1791], Weather::Foul, sealed);
+    these_seeds("reload_http_faults", &[1028, 1214, 2790], Weather::Foul, reloaded);
 }
 
 #[test]
@@ -242,12 +243,14 @@ fn reload_http_clean() {
     });
 }
 
+fn reloaded(scene: &mut Scene) {
+    scene.reloads = Some(Reloads::new(scene.rng.fork(), false));
+    http::run(scene);
+}
+
 #[test]
 fn reload_http_faults() {
-    each_seed("reload_http_faults", MANY, Weather::Foul, |scene| {
-        scene.reloads = Some(Reloads::new(scene.rng.fork(), false));
-        http::run(scene);
-    });
+    each_seed("reload_http_faults", MANY, Weather::Foul, reloaded);
 }
 
 #[test]

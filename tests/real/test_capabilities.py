@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.client import DEADLINE_S
 from harness.namespace import Namespace
 from harness.process import Pollux
+from harness.threads import statuses_of
 
 NET_BIND_SERVICE = 1 << 10
 
@@ -23,7 +24,7 @@ def of_thread(status, name):
 
 def sets_of(pid):
     """The effective and the ambient set of the first thread, and the permitted sets of the workers."""
-    tasks = {int(task.name): (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()}
+    tasks = dict(statuses_of(pid))
     assert all(re.search(r"^Uid:\s*65534\s+65534\s+65534\s+65534$", status, re.MULTILINE) for status in tasks.values())
     workers = [status for status in tasks.values() if status.startswith("Name:\tworker-")]
     return of_thread(tasks[pid], "Eff"), of_thread(tasks[pid], "Amb"), [of_thread(status, "Prm") for status in workers]

@@ -13,6 +13,7 @@ from websockets.sync.client import connect as open_websocket
 
 from harness.client import Response, SteadyClients, connect, get
 from harness.process import Pollux, start_with_sockets
+from harness.threads import statuses_of
 
 DEADLINE_S = 20
 
@@ -159,7 +160,10 @@ def test_sockets_that_a_manager_passes_are_served_by_all_workers(pollux_bin, toy
 
 
 def identity(pid):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return identity_in(pathlib.Path(f"/proc/{pid}/status").read_text())
+
+
+def identity_in(status):
     told = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapAmb")
     return {line.split()[0]: line.split()[1:] for line in status.splitlines() if line.startswith(told)}
 
@@ -203,8 +207,8 @@ def test_root_becomes_somebody_else_after_binding(pollux, toy, pollux_bin):
     options = ["--user", "65534", "--group", "65533", "--threads", "2"]
     if os.geteuid() == 0:
         proxy = pollux(backend, options=options)
-        for task in os.listdir(f"/proc/{proxy.process.pid}/task"):
-            found = identity(f"{proxy.process.pid}/task/{task}")
+        for _, status in statuses_of(proxy.process.pid):
+            found = identity_in(status)
             assert found["Uid:"] == ["65534"] * 4 and found["Gid:"] == ["65533"] * 4, found
             # Whatever groups the user is in, root's are not among them.
             assert "0" not in found["Groups:"], found

@@ -6,6 +6,9 @@
 //! A client that is driven is taken out of its slot for that time, so that its driver can change the slots of
 //! others.
 
+mod by_kind;
+mod spare;
+
 use std::rc::Rc;
 
 use super::checks::RunningCheck;
@@ -21,27 +24,19 @@ use super::own::Owned;
 use super::parked::EpollSet;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
-use crate::session::{Resting, SessionMemory};
+use crate::session::Resting;
 use crate::shared::clients::Counted;
 use crate::wire::Wire;
 
-/// The memory for so many served clients is kept for the next ones.
-const SPARE_MAX: usize = 512;
-
-/// The memory for so many is kept for longer than a moment.
-const SPARE_KEPT: usize = 64;
-
-/// The same of the text of their sessions.
-const MEMORIES_KEPT: usize = 8;
+pub(super) use spare::Served;
+use spare::SpareClients;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Conns {
     slab: Slab<Connection>,
     /// Memory for more that are served.
-    spare: Vec<Served>,
-    /// The memory of sessions of streams that are over.
-    memories: Vec<SessionMemory>,
+    pub(super) spare: SpareClients,
     /// The number of clients that are served or idle.
     sessions: usize,
     /// The number of clients in their handshakes.
@@ -49,9 +44,6 @@ pub(super) struct Conns {
     /// The keys of those that close.
     closing: Vec<Key>,
 }
-
-/// The memory of a client that is served: empty only while it is spare.
-pub(super) type Served = Box<Option<Conn>>;
 
 /// One connection, by what it is at.
 #[derive(Debug)]
@@ -98,23 +90,10 @@ pub(super) struct IdleClient {
     counted: Option<Box<Counted>>,
 }
 
-impl Default for Conns {
-    fn default() -> Conns {
-        Conns {
-            slab: Slab::default(),
-            spare: Vec::with_capacity(SPARE_KEPT),
-            memories: Vec::new(),
-            sessions: 0,
-            handshaking: 0,
-            closing: Vec::new(),
-        }
-    }
-}
-
 impl Conns {
     /// Takes in a client that is served.
     pub(super) fn insert(&mut self, conn: Conn) -> Key {
-        let place = self.place(conn);
+        let place = self.spare.place(conn);
         self.sessions += 1;
         self.slab.insert(Connection::Served(Some(place)))
     }
@@ -123,13 +102,6 @@ impl Conns {
     pub(super) fn insert_handshake(&mut self, handshake: Handshake) -> Key {
         self.handshaking += 1;
         self.slab.insert(Connection::Handshaking(Box::new(handshake)))
-    }
-
-    /// Memory with `conn` in it.
-    fn place(&mut self, conn: Conn) -> Served {
-        let mut place = self.spare.pop().unwrap_or_default();
-        *place = Some(conn);
-        place
     }
 
     /// The kind of the connection of `key`.
@@ -167,7 +139,7 @@ impl Conns {
                 let Connection::Idle(idle) = std::mem::replace(slot, Connection::Served(None)) else {
                     return None;
                 };
-                Some(self.place(idle.wake(now)))
+                Some(self.spare.place(idle.wake(now)))
             }
             Connection::Handshaking(_)
             | Connection::InUse(_)
@@ -200,28 +172,10 @@ impl Conns {
             "its backend leaks"
         );
         let over = client.take();
-        self.keep(client);
+        self.spare.keep(client);
         let Conn { session, owned, .. } = over?;
-        if self.memories.len() < SPARE_MAX {
-            self.memories.extend(session.into_memory());
-        }
+        self.spare.keep_session(session);
         owned
-    }
-
-    /// Memory for the session of a stream.
-    pub(super) fn session_memory(&mut self) -> SessionMemory {
-        self.memories.pop().unwrap_or_default()
-    }
-
-    /// Whether more memory is kept for clients to come than what is kept for good.
-    pub(super) fn has_surplus(&self) -> bool {
-        self.spare.len() > SPARE_KEPT || self.memories.len() > MEMORIES_KEPT
-    }
-
-    /// Gives the surplus back.
-    pub(super) fn tidy(&mut self) {
-        self.spare.truncate(SPARE_KEPT);
-        self.memories.truncate(MEMORIES_KEPT);
     }
 
     /// Frees the slot of `key`, of which nothing is left, unless it is `closing` still.
@@ -233,179 +187,6 @@ impl Conns {
         }
     }
 
-    /// Takes in a backend connection that `client` is to hold.
-    pub(super) fn insert_in_use(&mut self, client: Key) -> Key {
-        self.slab.insert(Connection::InUse(client))
-    }
-
-    /// Takes back a backend connection from the client that has held it.
-    pub(super) fn take_back(&mut self, key: Key, idle: IdleBackend) {
-        if let Some(slot) = self.slab.get_mut(key) {
-            *slot = Connection::IdleBackend(idle);
-        }
-    }
-
-    /// Lends an idle backend connection to `client`.
-    pub(super) fn lend(&mut self, key: Key, client: Key) -> Option<IdleBackend> {
-        let slot = self.slab.get_mut(key)?;
-        let Connection::IdleBackend(_) = slot else { return None };
-        let Connection::IdleBackend(idle) = std::mem::replace(slot, Connection::InUse(client)) else {
-            return None;
-        };
-        Some(idle)
-    }
-
-    /// The backend connection of `key`, if it is idle.
-    pub(super) fn idle_backend(&self, key: Key) -> Option<&IdleBackend> {
-        let Connection::IdleBackend(idle) = self.slab.get(key)? else { return None };
-        Some(idle)
-    }
-
-    /// Like [`Conns::idle_backend`], to change it.
-    pub(super) fn idle_backend_mut(&mut self, key: Key) -> Option<&mut IdleBackend> {
-        let Connection::IdleBackend(idle) = self.slab.get_mut(key)? else { return None };
-        Some(idle)
-    }
-
-    /// Removes the backend connection of `key`, if it is idle.
-    pub(super) fn remove_idle_backend(&mut self, key: Key) -> Option<IdleBackend> {
-        self.idle_backend(key)?;
-        let Connection::IdleBackend(idle) = self.slab.remove(key)? else { return None };
-        Some(idle)
-    }
-
-    /// The keys of those that close.
-    pub(super) fn closing(&self) -> &[Key] {
-        &self.closing
-    }
-
-    /// The connection of `key`, if it closes.
-    pub(super) fn closing_of(&self, key: Key) -> Option<&Closing> {
-        let Connection::Closing(closing) = self.slab.get(key)? else { return None };
-        Some(closing)
-    }
-
-    /// Like [`Conns::closing_of`], to change it.
-    pub(super) fn closing_mut(&mut self, key: Key) -> Option<&mut Closing> {
-        let Connection::Closing(closing) = self.slab.get_mut(key)? else { return None };
-        Some(closing)
-    }
-
-    /// Removes the connection of `key`, if it closes.
-    pub(super) fn remove_closing(&mut self, key: Key) -> Option<Closing> {
-        self.closing_mut(key)?;
-        self.closing.retain(|other| *other != key);
-        let Connection::Closing(closing) = self.slab.remove(key)? else { return None };
-        Some(closing)
-    }
-
-    /// Takes in a check that begins.
-    pub(super) fn insert_check(&mut self, check: RunningCheck) -> Key {
-        self.slab.insert(Connection::Check(Box::new(check)))
-    }
-
-    /// The check of `key`.
-    pub(super) fn check(&self, key: Key) -> Option<&RunningCheck> {
-        let Connection::Check(check) = self.slab.get(key)? else { return None };
-        Some(check)
-    }
-
-    /// Like [`Conns::check`], to change it.
-    pub(super) fn check_mut(&mut self, key: Key) -> Option<&mut RunningCheck> {
-        let Connection::Check(check) = self.slab.get_mut(key)? else { return None };
-        Some(check)
-    }
-
-    /// Removes the check of `key`.
-    pub(super) fn remove_check(&mut self, key: Key) -> Option<Box<RunningCheck>> {
-        self.check(key)?;
-        let Connection::Check(check) = self.slab.remove(key)? else { return None };
-        Some(check)
-    }
-
-    /// The client of `key`, if it is in its handshake.
-    pub(super) fn handshake(&self, key: Key) -> Option<&Handshake> {
-        let Connection::Handshaking(handshake) = self.slab.get(key)? else { return None };
-        Some(handshake)
-    }
-
-    /// Like [`Conns::handshake`], to change it.
-    pub(super) fn handshake_mut(&mut self, key: Key) -> Option<&mut Handshake> {
-        let Connection::Handshaking(handshake) = self.slab.get_mut(key)? else { return None };
-        Some(handshake)
-    }
-
-    /// The connection of `key`, if it carries streams.
-    pub(super) fn multiplexer_mut(&mut self, key: Key) -> Option<&mut Multiplexer> {
-        let Connection::Carrying(mux) = self.slab.get_mut(key)? else { return None };
-        mux.as_deref_mut()
-    }
-
-    /// The connection of `key`, if it carries streams and is not being served.
-    pub(super) fn multiplexer(&self, key: Key) -> Option<&Multiplexer> {
-        let Connection::Carrying(mux) = self.slab.get(key)? else { return None };
-        mux.as_deref()
-    }
-
-    /// Takes in a connection to a backend that is to carry streams, made for its key.
-    pub(super) fn insert_carrier(&mut self, make: impl FnOnce(Key) -> Multiplexer) -> Key {
-        let key = self.slab.insert(Connection::Carrying(None));
-        self.put_multiplexer(key, Box::new(make(key)));
-        key
-    }
-
-    /// Takes the connection of `key` out of its slot, if it carries streams, to be served and
-    /// [put back](Conns::put_multiplexer).
-    pub(super) fn take_multiplexer(&mut self, key: Key) -> Option<Box<Multiplexer>> {
-        let Connection::Carrying(mux) = self.slab.get_mut(key)? else { return None };
-        mux.take()
-    }
-
-    /// Puts a connection back that was [taken](Conns::take_multiplexer).
-    pub(super) fn put_multiplexer(&mut self, key: Key, mux: Box<Multiplexer>) {
-        if let Some(Connection::Carrying(slot)) = self.slab.get_mut(key) {
-            *slot = Some(mux);
-        }
-    }
-
-    /// Lets a client that was [taken](Conns::take) carry streams from now on: its slot waits for its
-    /// multiplexer.
-    pub(super) fn begin_to_carry(&mut self, key: Key, mut client: Served) -> Option<Conn> {
-        if let Some(slot) = self.slab.get_mut(key) {
-            *slot = Connection::Carrying(None);
-        }
-        let conn = client.take();
-        self.keep(client);
-        conn
-    }
-
-    /// Ends a connection that was [taken](Conns::take_multiplexer), unless it is `closing` still.
-    /// `is_client` says whether it was a client's.
-    pub(super) fn end_multiplexer(&mut self, key: Key, closing: Option<Closing>, is_client: bool) {
-        self.sessions -= usize::from(is_client);
-        self.close(key, closing);
-    }
-
-    /// Every connection that carries streams.
-    pub(super) fn multiplexers(&self) -> impl Iterator<Item = Key> {
-        let carries = |connection: &Connection| matches!(connection, Connection::Carrying(_));
-        self.slab.iter().filter(move |(_, connection)| carries(connection)).map(|(key, _)| key)
-    }
-
-    /// Every client that is in its handshake.
-    pub(super) fn handshakes(&self) -> impl Iterator<Item = Key> {
-        let is_meant = |connection: &Connection| matches!(connection, Connection::Handshaking(_));
-        self.slab.iter().filter(move |(_, connection)| is_meant(connection)).map(|(key, _)| key)
-    }
-
-    /// Removes the client of `key`, if it is in its handshake.
-    pub(super) fn remove_handshake(&mut self, key: Key) -> Option<Box<Handshake>> {
-        self.handshake(key)?;
-        self.handshaking -= 1;
-        let Connection::Handshaking(handshake) = self.slab.remove(key)? else { return None };
-        Some(handshake)
-    }
-
     /// Ends the handshake of the client of `key`, which `served` makes one that is served; false if it is in
     /// no handshake.
     pub(super) fn serve(&mut self, key: Key, served: impl FnOnce(Handshake) -> Conn) -> bool {
@@ -415,7 +196,7 @@ impl Conns {
             return false;
         };
         (self.handshaking, self.sessions) = (self.handshaking - 1, self.sessions + 1);
-        let client = self.place(served(*handshake));
+        let client = self.spare.place(served(*handshake));
         self.put_back(key, client);
         true
     }
@@ -426,14 +207,7 @@ impl Conns {
         let Connection::Served(Some(client)) = slot else { return };
         let Some(idle) = client.take_if(|conn| conn.is_at_rest()).and_then(Conn::into_idle) else { return };
         if let Connection::Served(Some(place)) = std::mem::replace(slot, Connection::Idle(idle)) {
-            self.keep(place);
-        }
-    }
-
-    fn keep(&mut self, place: Served) {
-        debug_assert!(place.is_none(), "memory is spare once its client is gone");
-        if self.spare.len() < SPARE_MAX {
-            self.spare.push(place);
+            self.spare.keep(place);
         }
     }
 

@@ -349,13 +349,15 @@ impl<O: Os> Worker<O> {
 
     /// Whether memory is kept for what may come that is given back if it does not.
     fn has_surplus(&self) -> bool {
-        self.storage.has_surplus() || self.conns.has_surplus() || self.multiplexers.carriers.has_surplus()
+        self.storage.has_surplus()
+            || self.conns.spare.has_surplus()
+            || self.multiplexers.carriers.has_surplus()
     }
 
     /// Gives memory back to the system that was not needed for a while.
     fn tidy(&mut self) {
         if self.storage.tidy(self.now) {
-            self.conns.tidy();
+            self.conns.spare.tidy();
             self.multiplexers.carriers.tidy();
         }
     }

@@ -265,7 +265,7 @@ impl<O: Os> Worker<O> {
         );
         let (wire, handle) =
             self.multiplexers.carriers.spare.borrow_mut().begin(number, &mux.carrier, inward, outward);
-        let session = origin.stream(self.conns.session_memory(), self.now);
+        let session = origin.stream(self.conns.spare.session_memory(), self.now);
         let generation = Rc::clone(&mux.generation);
         let key = self.insert_session(session, Wire::Stream(wire), generation, *listener_state);
         if let Some(slot) = &self.load_slot {

@@ -154,6 +154,10 @@ pub struct StreamWire(Rc<Ends>);
 #[derive(Clone, Debug)]
 pub struct StreamHandle(Rc<Ends>);
 
+fn both_ends(ends: Rc<Ends>) -> (StreamWire, StreamHandle) {
+    (StreamWire(Rc::clone(&ends)), StreamHandle(ends))
+}
+
 /// The memory of streams that are over, for the next ones of a worker.
 #[derive(Debug, Default)]
 pub struct SpareStreams {
@@ -179,19 +183,17 @@ impl SpareStreams {
     ) -> (StreamWire, StreamHandle) {
         let spare = self.ends.pop();
         self.fewest = self.fewest.min(self.ends.len());
-        let ends = if let Some(mut spare) = spare {
+        if let Some(mut spare) = spare {
             self.held -= spare.cost();
             // No other one refers to what is kept.
             if let Some(last) = Rc::get_mut(&mut spare) {
                 inward.take_memory(last.inward.get_mut());
                 outward.take_memory(last.outward.get_mut());
                 *last = Ends::new(number, carrier, inward, outward);
+                return both_ends(spare);
             }
-            spare
-        } else {
-            Rc::new(Ends::new(number, carrier, inward, outward))
-        };
-        (StreamWire(Rc::clone(&ends)), StreamHandle(ends))
+        }
+        both_ends(Rc::new(Ends::new(number, carrier, inward, outward)))
     }
 
     /// Keeps the memory of a stream that is over, unless its exchange still has the other end, or enough is kept.

@@ -37,6 +37,22 @@ pub(crate) trait Actor {
     fn is_awaited(&self) -> bool;
 }
 
+/// Reads what has come at `end` behind what is in `inbox`. A side whose peer has ended or is lost is closed.
+pub(crate) fn take_in(net: &mut Net, end: EndId, inbox: &mut Vec<u8>) -> Step {
+    let mut room = [0; 8000];
+    match net.read(end, &mut room) {
+        Ok(0) | Err(IoFault::Lost) => {
+            net.close(end);
+            Step::Over
+        }
+        Ok(count) => {
+            inbox.extend_from_slice(&room[..count]);
+            Step::Moved
+        }
+        Err(IoFault::Blocked) => Step::Still,
+    }
+}
+
 /// The pace at which an actor moves its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {

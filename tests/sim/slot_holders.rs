@@ -9,7 +9,7 @@ use pollux::core::time::Time;
 use pollux::os::IoFault;
 use pollux::snapshot::{Mode, Timeouts};
 
-use crate::actor::{Actor, Step};
+use crate::actor::{Actor, Step, take_in};
 use crate::end::EndId;
 use crate::harness::{LISTENER, Peers, Scene, address_of};
 use crate::net::{Dialled, Net};
@@ -256,19 +256,11 @@ impl Actor for Backend {
             self.outbox.drain(..count);
             return Step::Moved;
         }
-        let mut room = [0; 4096];
-        match net.read(self.end, &mut room) {
-            Ok(0) | Err(IoFault::Lost) => {
-                net.close(self.end);
-                Step::Over
-            }
-            Ok(count) => {
-                self.inbox.extend_from_slice(&room[..count]);
-                self.serve();
-                Step::Moved
-            }
-            Err(IoFault::Blocked) => Step::Still,
+        let step = take_in(net, self.end, &mut self.inbox);
+        if step == Step::Moved {
+            self.serve();
         }
+        step
     }
 
     fn is_awaited(&self) -> bool {

@@ -1,21 +1,20 @@
 //! A backend that speaks HTTP/2, by the machine of Pollux in its other role.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use fastrand::Rng;
 use pollux::core::time::Time;
-use pollux::h2::connection::{Connection, ConnectionConfig, Incoming, NewResponse, Role};
-use pollux::h2::encoder::{FieldBlock, Strings};
-use pollux::h2::fields::{Fields, HeaderField};
+use pollux::h2::connection::{Connection, Incoming, NewResponse, Role};
+use pollux::h2::fields::Fields;
 use pollux::h2::frame::ErrorCode;
 use pollux::os::IoFault;
 
 use super::board::Board;
+use super::speaker::{Speaker, Spoken, block_of};
 use super::{bytes, wish_of};
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
-use crate::faults::{chance, log_uniform};
+use crate::faults::chance;
 use crate::net::Net;
 
 /// A request, and the bytes that have passed.
@@ -36,44 +35,26 @@ struct Served {
 pub(super) struct Carried {
     end: EndId,
     board: Board,
-    machine: Connection,
-    window: u32,
+    speaker: Speaker,
     fields: Fields,
-    outbox: Vec<u8>,
     served: BTreeMap<u32, Served>,
     /// So many requests have come.
     requests: usize,
     is_leaving: bool,
-    rng: Rng,
 }
 
 impl Carried {
     pub(super) fn new(end: EndId, board: Board, mut rng: Rng) -> Carried {
-        let window = log_uniform(&mut rng, &(64..=200_000)) as u32;
-        let config = ConnectionConfig {
-            streams: rng.u32(1..=8),
-            stream_window: window,
-            window: 65_535 + rng.u32(..100_000),
-            ..ConnectionConfig::default()
-        };
-        Carried {
-            end,
-            board,
-            machine: Connection::new(Role::Server, Arc::new(config), Time::ZERO),
-            window,
-            fields: Fields::default(),
-            outbox: Vec::new(),
-            served: BTreeMap::new(),
-            requests: 0,
-            is_leaving: false,
-            rng,
-        }
+        let streams = rng.u32(1..=8);
+        let speaker = Speaker::new(Role::Server, Some(streams), 64, rng);
+        let (fields, served) = (Fields::default(), BTreeMap::new());
+        Carried { end, board, speaker, fields, served, requests: 0, is_leaving: false }
     }
 
     fn hear(&mut self, now: Time, mut input: &[u8]) {
         let mut fields = std::mem::take(&mut self.fields);
         while let Some(incoming) =
-            self.machine.read(now, &mut input, &mut fields).expect("frames by the rules")
+            self.speaker.machine.read(now, &mut input, &mut fields).expect("frames by the rules")
         {
             match incoming {
                 Incoming::Request { stream, head, ends_stream, .. } => {
@@ -105,14 +86,14 @@ impl Carried {
     }
 
     fn take(&mut self, stream: u32, (number, up, down): (usize, usize, usize), is_whole: bool) {
-        if self.board.refuses(number, &mut self.rng) {
-            self.machine.reset(stream, ErrorCode::REFUSED_STREAM);
+        if self.board.refuses(number, &mut self.speaker.rng) {
+            self.speaker.machine.reset(stream, ErrorCode::REFUSED_STREAM);
             return;
         }
         assert!(!is_whole || up == 0, "a request body is not whole");
         self.requests += 1;
         let (came, sent, offered) = (0, 0, 0);
-        let (has_head, has_trailers) = (false, self.rng.bool());
+        let (has_head, has_trailers) = (false, self.speaker.rng.bool());
         let served = Served { number, up, down, came, sent, offered, is_whole, has_head, has_trailers };
         self.served.insert(stream, served);
     }
@@ -120,7 +101,7 @@ impl Carried {
     /// Goes on with one of the answers; false if all have to wait.
     fn answer(&mut self, now: Time) -> bool {
         let mut streams: Vec<u32> = self.served.keys().copied().collect();
-        self.rng.shuffle(&mut streams);
+        self.speaker.rng.shuffle(&mut streams);
         streams.into_iter().any(|stream| self.go_on_with(stream, now))
     }
 
@@ -128,15 +109,15 @@ impl Carried {
         let served = self.served.get_mut(&stream).expect("one of them");
         if !served.has_head {
             let is_early = !served.is_whole;
-            if is_early && !chance(&mut self.rng, 10) {
+            if is_early && !chance(&mut self.speaker.rng, 10) {
                 return false;
             }
             served.has_head = true;
             // An answer that is whole by its length ends the upload.
-            let has_length = !is_early && !served.has_trailers && self.rng.bool();
+            let has_length = !is_early && !served.has_trailers && self.speaker.rng.bool();
             let length = has_length.then_some(served.down as u64);
             let ends_stream = served.down == 0 && !is_early && !served.has_trailers;
-            head(&mut self.machine, now, stream, length, ends_stream);
+            head(&mut self.speaker.machine, now, stream, length, ends_stream);
             if ends_stream {
                 self.served.remove(&stream);
             }
@@ -147,57 +128,31 @@ impl Carried {
             return false;
         }
         if left == 0 && served.has_trailers {
-            let mut block = FieldBlock::default();
-            block.push(HeaderField { name: b"x-sum", value: b"1", is_secret: false }, Strings::Short);
-            self.machine.trailers(now, stream, &block).expect("trailers are due");
+            self.speaker
+                .machine
+                .trailers(now, stream, &block_of([("x-sum", "1")]))
+                .expect("trailers are due");
             self.served.remove(&stream);
             return true;
         }
-        let more = if left == 0 { 0 } else { self.rng.usize(1..=left) };
+        let more = if left == 0 { 0 } else { self.speaker.rng.usize(1..=left) };
         served.offered += more;
         let ends = more == left && served.is_whole && !served.has_trailers;
-        self.machine.offer(now, stream, more as u32, ends).expect("a body is due");
+        self.speaker.machine.offer(now, stream, more as u32, ends).expect("a body is due");
         true
-    }
-
-    /// Collects frames to be written; false if there are none.
-    fn gather(&mut self, now: Time) -> bool {
-        self.outbox.extend_from_slice(self.machine.output());
-        self.machine.consume(self.machine.output().len());
-        while self.outbox.len() < 20_000
-            && let Some(piece) = self.machine.next_piece(now, 9 + self.rng.u32(1..30_000))
-        {
-            self.outbox.extend_from_slice(&piece.head);
-            let served = self.served.get_mut(&piece.stream).expect("a piece of an answer");
-            self.outbox.extend(bytes(served.number, served.sent, piece.length as usize));
-            served.sent += piece.length as usize;
-            if piece.ends_stream {
-                assert_eq!(served.sent, served.down, "an answer ends where it ends");
-                self.served.remove(&piece.stream);
-            }
-        }
-        !self.outbox.is_empty()
     }
 
     /// Spoils one of the requests, or all of them; true if that ends the connection.
     fn spoil(&mut self) -> bool {
-        let nth = self.rng.usize(..=self.served.len());
+        let nth = self.speaker.rng.usize(..=self.served.len());
         match self.served.keys().nth(nth).copied() {
             Some(stream) => {
                 self.served.remove(&stream);
-                self.machine.reset(stream, ErrorCode::INTERNAL_ERROR);
+                self.speaker.machine.reset(stream, ErrorCode::INTERNAL_ERROR);
                 false
             }
             None => true,
         }
-    }
-
-    /// Lets more come; true if that is to be told.
-    fn grant(&mut self) -> bool {
-        for stream in self.served.keys() {
-            self.machine.grant(*stream, self.window, self.window);
-        }
-        !self.machine.output().is_empty()
     }
 
     fn leave(&mut self, net: &mut Net) -> Step {
@@ -207,51 +162,50 @@ impl Carried {
 }
 
 fn head(machine: &mut Connection, now: Time, stream: u32, length: Option<u64>, ends_stream: bool) {
-    let mut block = FieldBlock::default();
     let digits = length.map(|length| length.to_string());
     let status = Some((":status", "200"));
     let length_field = digits.as_deref().map(|digits| ("content-length", digits));
-    for (name, value) in status.into_iter().chain(length_field) {
-        let field = HeaderField { name: name.as_bytes(), value: value.as_bytes(), is_secret: false };
-        block.push(field, Strings::Short);
-    }
+    let block = block_of(status.into_iter().chain(length_field));
     let response = NewResponse { status: 200, block: &block, length, ends_stream };
     machine.respond(now, stream, response).expect("a head is due");
 }
 
 impl Actor for Carried {
     fn step(&mut self, net: &mut Net) -> Step {
-        if self.board.cuts(&mut self.rng) && self.spoil() {
+        if self.board.cuts(&mut self.speaker.rng) && self.spoil() {
             return self.leave(net);
         }
-        if !self.is_leaving && self.board.leaves(self.requests, &mut self.rng) {
+        if !self.is_leaving && self.board.leaves(self.requests, &mut self.speaker.rng) {
             self.is_leaving = true;
-            self.machine.leave();
+            self.speaker.machine.leave();
         }
-        if self.rng.bool() && self.answer(net.now) {
+        if self.speaker.rng.bool() && self.answer(net.now) {
             return Step::Moved;
         }
-        if !self.outbox.is_empty() || self.gather(net.now) {
-            let most = if chance(&mut self.rng, 20) { 1 } else { self.outbox.len() };
-            match net.write(self.end, &self.outbox[..self.rng.usize(1..=most)]) {
-                Ok(count) => {
-                    self.outbox.drain(..count);
-                    return Step::Moved;
-                }
-                Err(IoFault::Blocked) => {}
-                Err(IoFault::Lost) => return self.leave(net),
+        let spoken = self.speaker.speak(net, self.end, |piece, outbox| {
+            let served = self.served.get_mut(&piece.stream).expect("a piece of an answer");
+            outbox.extend(bytes(served.number, served.sent, piece.length as usize));
+            served.sent += piece.length as usize;
+            if piece.ends_stream {
+                assert_eq!(served.sent, served.down, "an answer ends where it ends");
+                self.served.remove(&piece.stream);
             }
-        } else if self.is_leaving && self.served.is_empty() {
-            return self.leave(net);
+        });
+        match spoken {
+            Spoken::Bytes => return Step::Moved,
+            Spoken::Lost => return self.leave(net),
+            Spoken::Nothing if self.is_leaving && self.served.is_empty() => return self.leave(net),
+            Spoken::Nothing | Spoken::Blocked => {}
         }
-        let mut room = vec![0; if chance(&mut self.rng, 20) { 3 } else { 5000 }];
-        match net.read(self.end, &mut room) {
-            Ok(0) | Err(IoFault::Lost) => self.leave(net),
-            Ok(count) => {
-                self.hear(net.now, &room[..count]);
+        match self.speaker.read(net, self.end) {
+            Ok(said) if !said.is_empty() => {
+                self.hear(net.now, &said);
                 Step::Moved
             }
-            Err(IoFault::Blocked) if self.answer(net.now) || self.grant() => Step::Moved,
+            Ok(_) | Err(IoFault::Lost) => self.leave(net),
+            Err(IoFault::Blocked) if self.answer(net.now) || self.speaker.grant(self.served.keys()) => {
+                Step::Moved
+            }
             Err(IoFault::Blocked) => Step::Still,
         }
     }

@@ -1,19 +1,18 @@
 //! A client that speaks HTTP/2.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::core::time::Time;
-use pollux::h2::connection::{Connection, ConnectionConfig, Incoming, NewRequest, Role};
-use pollux::h2::encoder::{FieldBlock, Strings};
-use pollux::h2::fields::{Fields, HeaderField};
+use pollux::h2::connection::{Incoming, NewRequest, Role};
+use pollux::h2::fields::Fields;
 use pollux::h2::frame::ErrorCode;
 use pollux::os::IoFault;
 
 use super::board::Board;
 use super::bytes;
+use super::speaker::{Speaker, Spoken, block_of};
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
 use crate::faults::{chance, log_uniform};
@@ -46,60 +45,38 @@ pub(super) struct Client {
     number: usize,
     board: Board,
     end: Option<EndId>,
-    machine: Connection,
-    window: u32,
+    speaker: Speaker,
     fields: Fields,
-    outbox: Vec<u8>,
     asks: BTreeMap<u32, Ask>,
     left: usize,
     most: usize,
     /// The proxy has said that it ends the connection.
     is_told: bool,
-    rng: Rng,
 }
 
 impl Client {
-    pub(super) fn new(number: usize, board: Board, mut rng: Rng) -> Client {
-        let window = log_uniform(&mut rng, &(16..=200_000)) as u32;
-        let config = ConnectionConfig {
-            stream_window: window,
-            window: 65_535 + rng.u32(..100_000),
-            ..ConnectionConfig::default()
-        };
-        Client {
-            number,
-            board,
-            end: None,
-            machine: Connection::new(Role::Client, Arc::new(config), Time::ZERO),
-            window,
-            fields: Fields::default(),
-            outbox: Vec::new(),
-            asks: BTreeMap::new(),
-            left: rng.usize(1..=12),
-            most: rng.usize(1..=6),
-            is_told: false,
-            rng,
-        }
+    pub(super) fn new(number: usize, board: Board, rng: Rng) -> Client {
+        let mut speaker = Speaker::new(Role::Client, None, 16, rng);
+        let (left, most) = (speaker.rng.usize(1..=12), speaker.rng.usize(1..=6));
+        let (fields, asks) = (Fields::default(), BTreeMap::new());
+        Client { number, board, end: None, speaker, fields, asks, left, most, is_told: false }
     }
 
     /// Opens a stream; false if none is wanted now.
     fn ask(&mut self, now: Time) -> bool {
-        if self.left == 0 || self.asks.len() >= self.most || self.machine.free_streams() == 0 {
+        let Speaker { machine, rng, .. } = &mut self.speaker;
+        if self.left == 0 || self.asks.len() >= self.most || machine.free_streams() == 0 {
             return false;
         }
         self.left -= 1;
         let number = 1000 * self.number + self.left;
-        let mut length = || if self.rng.bool() { 0 } else { log_uniform(&mut self.rng, &(1..=BODY_MAX)) };
+        let mut length = || if rng.bool() { 0 } else { log_uniform(rng, &(1..=BODY_MAX)) };
         let (up, down) = (length(), length());
-        let gives_up_at = chance(&mut self.rng, 10).then(|| self.rng.usize(..=down));
+        let gives_up_at = chance(rng, 10).then(|| rng.usize(..=down));
         let (path, digits) = (format!("/{number}/{up}/{down}"), up.to_string());
-        let mut block = FieldBlock::default();
         let lines = [(":method", "POST"), (":scheme", "http"), (":path", &path), (":authority", "h")];
-        let length = self.rng.bool().then_some(("content-length", digits.as_str()));
-        for (name, value) in lines.into_iter().chain(length) {
-            let field = HeaderField { name: name.as_bytes(), value: value.as_bytes(), is_secret: false };
-            block.push(field, Strings::Short);
-        }
+        let length = rng.bool().then_some(("content-length", digits.as_str()));
+        let block = block_of(lines.into_iter().chain(length));
         let request = NewRequest {
             block: &block,
             length: length.map(|_| up as u64),
@@ -108,35 +85,19 @@ impl Client {
             is_connect: false,
             token: 0,
         };
-        let stream = self.machine.open(now, request).expect("a stream is free");
+        let stream = machine.open(now, request).expect("a stream is free");
         if up > 0 {
-            self.machine.offer(now, stream, up as u32, true).expect("a body is due");
+            machine.offer(now, stream, up as u32, true).expect("a body is due");
         }
         let ask = Ask { number, up, down, sent: 0, came: 0, has_head: false, is_spoiled: false, gives_up_at };
         self.asks.insert(stream, ask);
         true
     }
 
-    /// Collects frames to be written; false if there are none.
-    fn gather(&mut self, now: Time) -> bool {
-        self.outbox.extend_from_slice(self.machine.output());
-        self.machine.consume(self.machine.output().len());
-        while self.outbox.len() < 20_000
-            && let Some(piece) = self.machine.next_piece(now, 9 + self.rng.u32(1..30_000))
-        {
-            self.outbox.extend_from_slice(&piece.head);
-            let ask = self.asks.get_mut(&piece.stream).expect("a piece of a request");
-            self.outbox.extend(bytes(ask.number, ask.sent, piece.length as usize));
-            ask.sent += piece.length as usize;
-            assert!(!piece.ends_stream || ask.sent == ask.up, "a body ends where it ends");
-        }
-        !self.outbox.is_empty()
-    }
-
     fn hear(&mut self, now: Time, mut input: &[u8]) {
         let mut fields = std::mem::take(&mut self.fields);
         while let Some(incoming) =
-            self.machine.read(now, &mut input, &mut fields).expect("frames by the rules")
+            self.speaker.machine.read(now, &mut input, &mut fields).expect("frames by the rules")
         {
             match incoming {
                 Incoming::Response { stream, head, ends_stream, .. } => {
@@ -156,7 +117,7 @@ impl Client {
                     ask.came += data.len();
                     if ask.gives_up_at.is_some_and(|most| most <= ask.came) {
                         self.asks.remove(&stream);
-                        self.machine.reset(stream, ErrorCode::CANCEL);
+                        self.speaker.machine.reset(stream, ErrorCode::CANCEL);
                     }
                 }
                 Incoming::End { stream, .. } | Incoming::Trailers { stream, .. } => self.end(stream),
@@ -167,7 +128,7 @@ impl Client {
                     assert!(is_told || is_excused, "stream {stream} was reset: {code:?}, {why:?}");
                 }
                 Incoming::GoAway { code, .. } => {
-                    let is_trying = self.window < TRYING && code == ErrorCode::ENHANCE_YOUR_CALM;
+                    let is_trying = self.speaker.window < TRYING && code == ErrorCode::ENHANCE_YOUR_CALM;
                     assert!(is_trying, "GOAWAY with {code:?}");
                     self.is_told = true;
                 }
@@ -186,16 +147,8 @@ impl Client {
         let is_whole = (ask.came, ask.sent) == (ask.down, ask.up);
         assert!(is_whole || ask.is_spoiled, "a body is whole at its end");
         if ask.sent < ask.up {
-            self.machine.reset(stream, ErrorCode::CANCEL);
+            self.speaker.machine.reset(stream, ErrorCode::CANCEL);
         }
-    }
-
-    /// Lets more come; true if that is to be told.
-    fn grant(&mut self) -> bool {
-        for stream in self.asks.keys() {
-            self.machine.grant(*stream, self.window, self.window);
-        }
-        !self.machine.output().is_empty()
     }
 }
 
@@ -215,37 +168,32 @@ impl Actor for Client {
             net.close(end);
             return Step::Over;
         }
-        if self.left == 0
-            && self.asks.is_empty()
-            && self.outbox.is_empty()
-            && self.machine.output().is_empty()
-        {
+        if self.left == 0 && self.asks.is_empty() && self.speaker.is_silent() {
             net.close(end);
             return Step::Over;
         }
-        if self.rng.bool() && self.ask(net.now) {
+        if self.speaker.rng.bool() && self.ask(net.now) {
             return Step::Moved;
         }
-        if !self.outbox.is_empty() || self.gather(net.now) {
-            let most = if chance(&mut self.rng, 20) { 1 } else { self.outbox.len() };
-            match net.write(end, &self.outbox[..self.rng.usize(1..=most)]) {
-                Ok(count) => {
-                    self.outbox.drain(..count);
-                    return Step::Moved;
-                }
-                Err(IoFault::Blocked) => {}
-                // The reason may still be read.
-                Err(IoFault::Lost) => self.outbox.clear(),
-            }
+        let spoken = self.speaker.speak(net, end, |piece, outbox| {
+            let ask = self.asks.get_mut(&piece.stream).expect("a piece of a request");
+            outbox.extend(bytes(ask.number, ask.sent, piece.length as usize));
+            ask.sent += piece.length as usize;
+            assert!(!piece.ends_stream || ask.sent == ask.up, "a body ends where it ends");
+        });
+        match spoken {
+            Spoken::Bytes => return Step::Moved,
+            // The reason may still be read.
+            Spoken::Lost => self.speaker.fall_silent(),
+            Spoken::Nothing | Spoken::Blocked => {}
         }
-        let mut room = vec![0; if chance(&mut self.rng, 20) { 3 } else { 5000 }];
-        match net.read(end, &mut room) {
-            Ok(0) | Err(IoFault::Lost) => panic!("the connection ends with requests under way"),
-            Ok(count) => {
-                self.hear(net.now, &room[..count]);
+        match self.speaker.read(net, end) {
+            Ok(said) if !said.is_empty() => {
+                self.hear(net.now, &said);
                 Step::Moved
             }
-            Err(IoFault::Blocked) if self.ask(net.now) || self.grant() => Step::Moved,
+            Ok(_) | Err(IoFault::Lost) => panic!("the connection ends with requests under way"),
+            Err(IoFault::Blocked) if self.ask(net.now) || self.speaker.grant(self.asks.keys()) => Step::Moved,
             Err(IoFault::Blocked) => Step::Still,
         }
     }

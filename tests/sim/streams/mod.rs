@@ -6,6 +6,7 @@ mod board;
 mod carried;
 mod client;
 mod plain;
+mod speaker;
 
 use pollux::snapshot::{BackendProtocol, Mode};
 

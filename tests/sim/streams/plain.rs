@@ -4,7 +4,7 @@ use fastrand::Rng;
 use pollux::os::IoFault;
 
 use super::{bytes, wish_of};
-use crate::actor::{Actor, Step};
+use crate::actor::{Actor, Step, take_in};
 use crate::end::EndId;
 use crate::net::Net;
 
@@ -96,18 +96,7 @@ impl Actor for Plain {
         } else if self.serve() {
             return Step::Moved;
         }
-        let mut room = [0; 8000];
-        match net.read(self.end, &mut room) {
-            Ok(0) | Err(IoFault::Lost) => {
-                net.close(self.end);
-                Step::Over
-            }
-            Ok(count) => {
-                self.inbox.extend_from_slice(&room[..count]);
-                Step::Moved
-            }
-            Err(IoFault::Blocked) => Step::Still,
-        }
+        take_in(net, self.end, &mut self.inbox)
     }
 
     fn is_awaited(&self) -> bool {

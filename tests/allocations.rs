@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use allocation_counter::{AllocationInfo, measure};
@@ -212,6 +212,20 @@ fn allocated(mode: Mode, exchange: Exchange, warm_up: usize, count: usize) -> Al
             (connection, waker)
         })
     };
+    // Between two HTTP exchanges the backend connection rests; that of a TCP session never does.
+    let has_settled = |worker: &mut Worker<SysOs>| mode == Mode::Tcp || worker.census().idle > 0;
+    count_turns(&mut worker, client, [&is_warm, &is_settled, &is_over], count, has_settled)
+}
+
+/// The allocations of the turns of `worker` from when `client` is warm until it is over: more than `count`
+/// turns. After each turn `client` learns whether the worker has settled.
+fn count_turns<T>(
+    worker: &mut Worker<SysOs>,
+    client: JoinHandle<T>,
+    [is_warm, is_settled, is_over]: [&AtomicBool; 3],
+    count: usize,
+    has_settled: impl Fn(&mut Worker<SysOs>) -> bool,
+) -> AllocationInfo {
     let (mut total, mut turns) = (AllocationInfo::default(), 0);
     while !(is_over.load(Ordering::SeqCst) || client.is_finished()) {
         let is_counted = is_warm.load(Ordering::SeqCst);
@@ -222,8 +236,7 @@ fn allocated(mode: Mode, exchange: Exchange, warm_up: usize, count: usize) -> Al
             total += turn;
             turns += 1;
         }
-        // Between two HTTP exchanges the backend connection rests; that of a TCP session never does.
-        is_settled.store(mode == Mode::Tcp || worker.census().idle > 0, Ordering::SeqCst);
+        is_settled.store(has_settled(worker), Ordering::SeqCst);
     }
     client.join().unwrap();
     assert!(turns > count, "{turns} turns cannot have been all");

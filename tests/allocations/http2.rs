@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use allocation_counter::{AllocationInfo, measure};
+use allocation_counter::AllocationInfo;
 use pollux::snapshot::{BackendProtocol, Mode, Snapshot};
 use pollux::worker::{Poller, Worker};
 
-use super::{Exchange, Speaks, TIMEOUT, backend, connect, expect_none, head, settle, snapshot, worker_of};
+use super::{
+    Exchange, Speaks, TIMEOUT, backend, connect, count_turns, expect_none, head, settle, snapshot, worker_of,
+};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -138,21 +140,7 @@ fn allocated(snapshot: Snapshot, count: usize) -> AllocationInfo {
             (client, waker)
         })
     };
-    let (mut total, mut turns) = (AllocationInfo::default(), 0);
-    while !(is_over.load(Ordering::SeqCst) || client.is_finished()) {
-        let is_counted = is_warm.load(Ordering::SeqCst);
-        let turn = measure(|| {
-            worker.turn();
-        });
-        if is_counted {
-            total += turn;
-            turns += 1;
-        }
-        is_settled.store(has_settled(&mut worker), Ordering::SeqCst);
-    }
-    client.join().unwrap();
-    assert!(turns > count, "{turns} turns cannot have been all");
-    total
+    count_turns(&mut worker, client, [&is_warm, &is_settled, &is_over], count, has_settled)
 }
 
 /// The bytes of an idle client on the heap at most, its part of the worker's tables included.

@@ -15,7 +15,7 @@ import h2.settings
 import pytest
 
 from harness.client import DEADLINE_S, connect
-from harness.scripted import ScriptedBackend, read_head
+from harness.scripted import ScriptedBackend, events_of, read_head
 from harness.served import Served
 
 TELLING = 'default_type text/plain; add_header X-Version "$server_protocol";'
@@ -74,7 +74,7 @@ OFFER_OF_BOTH = b"\x02h2\x08http/1.1"
 NO_APPLICATION_PROTOCOL = bytes([21, 3, 3, 0, 2, 2, 120])
 
 
-class Choosing:
+class Choosing(ScriptedBackend):
     """A backend that speaks TLS and one version per connection: `choose(number)` gives its ALPN, from 1 on.
 
     HTTP/1.1 requests are answered with the number of the connection, and a switch of protocols is followed. A
@@ -85,15 +85,7 @@ class Choosing:
         self.connects = connects
         self.cert, self.choose, self.is_strict = authority.issue("localhost"), choose, is_strict
         self.numbers, self.lock, self.offers = itertools.count(1), threading.Lock(), []
-        self.scripted = ScriptedBackend(self.serve)
-
-    def __enter__(self):
-        self.scripted.__enter__()
-        self.host_port = self.scripted.host_port
-        return self
-
-    def __exit__(self, *why):
-        self.scripted.__exit__(*why)
+        super().__init__(self.serve)
 
     def serve(self, raw):
         with self.lock:
@@ -125,21 +117,16 @@ class Choosing:
         machine.local_settings = h2.settings.Settings(client=False, initial_values=values)
         tunnels = set()
         machine.initiate_connection()
-        while True:
-            connection.sendall(machine.data_to_send())
-            data = connection.recv(65536)
-            if not data:
-                return
-            for event in machine.receive_data(data):
-                if isinstance(event, h2.events.RequestReceived) and dict(event.headers)[b":method"] == b"CONNECT":
-                    machine.send_headers(event.stream_id, [(":status", "200")])
-                    machine.send_data(event.stream_id, b"hi")
-                    tunnels.add(event.stream_id)
-                elif isinstance(event, h2.events.StreamEnded) and event.stream_id in tunnels:
-                    machine.end_stream(event.stream_id)
-                elif isinstance(event, h2.events.RequestReceived):
-                    machine.send_headers(event.stream_id, [(":status", "200"), ("x-version", "HTTP/2.0")])
-                    machine.send_data(event.stream_id, body, end_stream=True)
+        for event in events_of(connection, machine):
+            if isinstance(event, h2.events.RequestReceived) and dict(event.headers)[b":method"] == b"CONNECT":
+                machine.send_headers(event.stream_id, [(":status", "200")])
+                machine.send_data(event.stream_id, b"hi")
+                tunnels.add(event.stream_id)
+            elif isinstance(event, h2.events.StreamEnded) and event.stream_id in tunnels:
+                machine.end_stream(event.stream_id)
+            elif isinstance(event, h2.events.RequestReceived):
+                machine.send_headers(event.stream_id, [(":status", "200"), ("x-version", "HTTP/2.0")])
+                machine.send_data(event.stream_id, body, end_stream=True)
 
 
 def test_a_backend_that_takes_http2_is_spoken_to_by_it(before, nginx_tls):

@@ -17,46 +17,33 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_socket
 
 from harness.client import DEADLINE_S, connect
-from harness.scripted import ScriptedBackend
+from harness.scripted import ScriptedBackend, events_of
 from harness.served import Served
 
 CONNECTS = h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL
 
 
-class SocketBackend:
+class SocketBackend(ScriptedBackend):
     """Speaks HTTP/2 without TLS, and echoes WebSocket messages behind an extended CONNECT; by `settings`."""
 
     def __init__(self, settings, refuses=None):
         self.settings, self.refuses, self.heads = settings, refuses, []
-        self.scripted = ScriptedBackend(self.serve)
-
-    def __enter__(self):
-        self.scripted.__enter__()
-        self.host_port = self.scripted.host_port
-        return self
-
-    def __exit__(self, *why):
-        self.scripted.__exit__(*why)
+        super().__init__(self.serve)
 
     def serve(self, connection):
         machine = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8", validate_inbound_headers=False))
         machine.local_settings = h2.settings.Settings(client=False, initial_values=self.settings)
         machine.initiate_connection()
         sockets = {}
-        while True:
-            connection.sendall(machine.data_to_send())
-            data = connection.recv(65536)
-            if not data:
-                return
-            for event in machine.receive_data(data):
-                if isinstance(event, h2.events.RequestReceived):
-                    self.begin(machine, sockets, event)
-                elif isinstance(event, h2.events.DataReceived):
-                    machine.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-                    if event.stream_id in sockets:
-                        self.echo(machine, sockets, event)
-                elif isinstance(event, h2.events.StreamReset):
-                    sockets.pop(event.stream_id, None)
+        for event in events_of(connection, machine):
+            if isinstance(event, h2.events.RequestReceived):
+                self.begin(machine, sockets, event)
+            elif isinstance(event, h2.events.DataReceived):
+                machine.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                if event.stream_id in sockets:
+                    self.echo(machine, sockets, event)
+            elif isinstance(event, h2.events.StreamReset):
+                sockets.pop(event.stream_id, None)
 
     def begin(self, machine, sockets, event):
         head = dict(event.headers)

@@ -12,7 +12,7 @@ import h2.events
 import pytest
 
 from harness.client import DEADLINE_S
-from harness.scripted import ScriptedBackend, read_head
+from harness.scripted import ScriptedBackend, events_of, read_head
 from harness.served import Served
 
 MIB = 1 << 20
@@ -211,21 +211,16 @@ def test_an_old_connection_takes_no_request_and_ends_after_its_streams(before):
         machine = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         machine.initiate_connection()
         answer = [(":status", "200"), ("content-length", "0"), ("x-connection", str(number))]
-        while True:
-            connection.sendall(machine.data_to_send())
-            data = connection.recv(65536)
-            if not data:
-                return
-            for event in machine.receive_data(data):
-                if isinstance(event, h2.events.RequestReceived) and number == 1:
-                    waiting = event.stream_id
-                elif isinstance(event, h2.events.RequestReceived):
-                    machine.send_headers(event.stream_id, answer, end_stream=True)
-                elif isinstance(event, h2.events.ConnectionTerminated) and waiting:
-                    # The library sends nothing more by itself.
-                    machine.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
-                    machine.send_headers(waiting, answer, end_stream=True)
-                    left.set()
+        for event in events_of(connection, machine):
+            if isinstance(event, h2.events.RequestReceived) and number == 1:
+                waiting = event.stream_id
+            elif isinstance(event, h2.events.RequestReceived):
+                machine.send_headers(event.stream_id, answer, end_stream=True)
+            elif isinstance(event, h2.events.ConnectionTerminated) and waiting:
+                # The library sends nothing more by itself.
+                machine.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
+                machine.send_headers(waiting, answer, end_stream=True)
+                left.set()
 
     with ScriptedBackend(serve) as backend:
         proxy = before(backend, 'max_age = "300ms"')

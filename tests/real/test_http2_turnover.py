@@ -1,5 +1,6 @@
 """Reloads and upgrades while HTTP/2 clients and gRPC calls are under way: not one stream fails."""
 
+import functools
 import subprocess
 import threading
 import time
@@ -7,7 +8,7 @@ import time
 import grpc
 import pytest
 
-from harness.client import DEADLINE_S
+from harness.client import DEADLINE_S, UntilStopped
 from harness.served import Served
 
 RELOADS, UPGRADES = 100, 10
@@ -33,24 +34,17 @@ LASTING = ["--requests=2000", "--clients=4", "--max-concurrent-streams=20"]
 PASSING = ["--requests=200", "--clients=20", "--rate=5", "--rate-period=100ms", "--max-concurrent-streams=10"]
 
 
-class Load:
+class Load(UntilStopped):
     """h2load, run after run until the end of the block."""
 
     def __init__(self, url, options):
         self._command = ["h2load", *options, url]
         self._count = int(options[0].removeprefix("--requests="))
-        self._stopping = threading.Event()
         self.said = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
+        super().__init__(self._run)
 
     def __exit__(self, kind, *_):
-        self._stopping.set()
-        self._thread.join(DEADLINE_S)
-        assert not self._thread.is_alive(), "h2load does not end"
+        self.stop()
         if kind is None:
             assert self.said, "h2load has not run"
             good = f"{self._count} succeeded, 0 failed, 0 errored, 0 timeout\nstatus codes: {self._count} 2xx"
@@ -58,41 +52,32 @@ class Load:
             assert not bad, bad[0]
 
     def _run(self):
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             done = subprocess.run(self._command, capture_output=True, text=True, timeout=DEADLINE_S)
             self.said.append(done.stdout + done.stderr)
 
 
-class Calls:
+class Calls(UntilStopped):
     """Calls on one channel until the end of the block: `streams` that stay open all the while, and short ones beside them."""
 
     def __init__(self, host_port, streams=4, callers=2):
         self._channel = grpc.insecure_channel(host_port, options=[("grpc.enable_http_proxy", 0)])
-        self._stopping = threading.Event()
         self.answered, self.failures = 0, []
         self._heard = [0] * streams
-        self._threads = [threading.Thread(target=self._converse, args=(number,), daemon=True) for number in range(streams)]
-        self._threads += [threading.Thread(target=self._call, daemon=True) for _ in range(callers)]
+        super().__init__(*(functools.partial(self._converse, number) for number in range(streams)), *[self._call] * callers)
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join(DEADLINE_S)
-        alive = any(thread.is_alive() for thread in self._threads)
-        self._channel.close()
-        assert not alive, "a call does not end"
+    def stop(self):
+        try:
+            super().stop()
+        finally:
+            self._channel.close()
 
     def _converse(self, number):
         """One call, whose next message waits for the answer to the last one."""
         answered = threading.Semaphore(1)
 
         def speak():
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 assert answered.acquire(timeout=DEADLINE_S)
                 yield b"%d" % self._heard[number]
 
@@ -105,7 +90,7 @@ class Calls:
             self.failures.append(repr(error))
 
     def _call(self):
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             try:
                 assert self._channel.unary_unary("/a.B/Unary")(b"x" * 20_000, timeout=DEADLINE_S) == b"x" * 20_000
                 self.answered += 1

@@ -1,5 +1,6 @@
 """Unix sockets and network devices: who owns the file, who passes the socket, and that nobody is lost when a process takes another's place."""
 
+import functools
 import grp
 import http.client
 import json
@@ -11,11 +12,10 @@ import socket
 import stat
 import subprocess
 import tempfile
-import threading
 
 import pytest
 
-from harness.client import DEADLINE_S
+from harness.client import DEADLINE_S, UntilStopped
 from harness.process import Pollux, start_with_sockets
 from harness.served import Served
 
@@ -267,25 +267,15 @@ def test_systemd_starts_it_for_the_first_client(pollux_bin, toy, tmp_path):
     assert path.exists()
 
 
-class Askers:
+class Askers(UntilStopped):
     """Threads that connect by a Unix socket and ask once, over and over, until they are told to stop."""
 
     def __init__(self, *paths):
-        self.failures, self.counts, self._over = [], [0] * len(paths), threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number, path)) for number, path in enumerate(paths)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join(DEADLINE_S)
+        self.failures, self.counts = [], [0] * len(paths)
+        super().__init__(*(functools.partial(self._run, number, path) for number, path in enumerate(paths)))
 
     def _run(self, number, path):
-        while not self._over.is_set():
+        while not self.stopping.is_set():
             try:
                 assert ask(path)[0] == 200
                 self.counts[number] += 1
@@ -295,7 +285,7 @@ class Askers:
     def wait_for_more(self, count):
         goals = [have + count for have in self.counts]
         while not self.failures and any(have < goal for have, goal in zip(self.counts, goals)):
-            assert not self._over.wait(0.005)
+            assert not self.stopping.wait(0.005)
 
 
 def test_nobody_by_a_unix_socket_notices_upgrades_and_reloads(upgradable, toy, tmp_path):

@@ -13,7 +13,7 @@ import time
 import pytest
 from websockets.sync.client import connect as open_websocket
 
-from harness.client import Response, connect, get, read_to_end
+from harness.client import Response, UntilStopped, connect, get, read_to_end
 from harness.process import Pollux
 from harness.scripted import ScriptedBackend, read_head
 from harness.successor import script
@@ -27,28 +27,17 @@ def config(*backends, threads=2, more=""):
     return f'threads = {threads}\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = [{listed}]\n{more}'
 
 
-class Newcomers:
+class Newcomers(UntilStopped):
     """Threads that connect, ask once, and read to the end, over and over; `failures` tells of whatever else happens."""
 
     def __init__(self, address, count):
-        self._address, self._stopping = address, threading.Event()
+        self._address = address
         self.answered, self.failures = 0, []
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join(DEADLINE_S)
-            assert not thread.is_alive(), "a client got no answer"
+        super().__init__(*[self._run] * count)
 
     def _run(self):
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             try:
                 with connect(self._address) as connection:
                     connection.sendall(get("/", "Connection: close"))

@@ -55,21 +55,12 @@ def read_chunks(stream):
         pass
 
 
-class SteadyClients:
-    """Threads that GET over and over, each on its own keep-alive connection, until told to stop.
+class UntilStopped:
+    """Threads with the given targets, each of which goes on until `stopping` is set: at the end of the block."""
 
-    `answered` counts the good answers by backend, `failures` tells of every other. A connection that the proxy closes
-    between two requests is no failure: it announced that, or the client opens another, as any client does.
-    """
-
-    def __init__(self, address, count, *, requests_max=1_000_000):
-        self._address = address
-        self._requests_max = requests_max
-        self._changed = threading.Condition()
-        self._stopping = threading.Event()
-        self.answered = {}
-        self.failures = []
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
+    def __init__(self, *targets):
+        self.stopping = threading.Event()
+        self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
 
     def __enter__(self):
         for thread in self._threads:
@@ -80,10 +71,26 @@ class SteadyClients:
         self.stop()
 
     def stop(self):
-        self._stopping.set()
+        self.stopping.set()
         for thread in self._threads:
             thread.join(DEADLINE_S)
             assert not thread.is_alive(), "a client got no answer"
+
+
+class SteadyClients(UntilStopped):
+    """Threads that GET over and over, each on its own keep-alive connection, until told to stop.
+
+    `answered` counts the good answers by backend, `failures` tells of every other. A connection that the proxy closes
+    between two requests is no failure: it announced that, or the client opens another, as any client does.
+    """
+
+    def __init__(self, address, count, *, requests_max=1_000_000):
+        self._address = address
+        self._requests_max = requests_max
+        self._changed = threading.Condition()
+        self.answered = {}
+        self.failures = []
+        super().__init__(*[self._run] * count)
 
     def total(self):
         return sum(self.answered.values())
@@ -99,7 +106,7 @@ class SteadyClients:
     def _run(self):
         connection = http.client.HTTPConnection(*self._address, timeout=DEADLINE_S)
         for _ in range(self._requests_max):
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 break
             try:
                 connection.request("GET", "/")

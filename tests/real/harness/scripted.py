@@ -55,6 +55,16 @@ class ScriptedBackend:
                 self._errors.append(error)
 
 
+def events_of(connection, machine):
+    """The events of an HTTP/2 peer until it closes. `machine` is PyPI's h2; its words go out before each read."""
+    while True:
+        connection.sendall(machine.data_to_send())
+        data = connection.recv(65536)
+        if not data:
+            return
+        yield from machine.receive_data(data)
+
+
 def read_head(connection):
     """Reads one request head byte-exactly, so that a body behind it stays in the socket; None at the end."""
     head = b""
